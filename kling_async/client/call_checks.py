@@ -9,6 +9,7 @@ from typing import Final
 
 import aiohttp
 
+from kling_async.client.budget import Budget
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.handle import TaskHandle
 from kling_async.client.outcomes import Done
@@ -27,6 +28,7 @@ _KINDS: Final[Mapping[str, tuple[type, bool, str]]] = {
     "retry": (RetryPolicy, False, "such as RetryPolicy(give_up_after=60)"),
     "polling": (PollPolicy, False, "such as PollPolicy(max_delay=5)"),
     "callbacks": (CallbackReceiver, True, 'such as CallbackReceiver("https://example.org/kling")'),
+    "budget": (Budget, True, "such as Budget(units=100)"),
 }
 """
 The classes of a client's arguments, whether each may be None, and an example.

@@ -6,6 +6,7 @@ from kling_async import errors
 from kling_async.cli.exit_codes import ExitCode, advice_for, code_of, exit_code
 from kling_async.errors import (
     AccountProblem,
+    BudgetExceeded,
     InvalidRequest,
     KlingError,
     NoFreeSlot,
@@ -25,6 +26,7 @@ from tests.cli.conftest import Here
         (InvalidRequest("no"), 2),
         (NotAuthenticated("no"), 3),
         (AccountProblem("no"), 4),
+        (BudgetExceeded("no"), 4),
         (NotSent("no"), 5),
         (SubmissionUncertain("no"), 6),
     ],

@@ -7,6 +7,9 @@ import tomllib
 from pathlib import Path
 from typing import Final
 
+import pytest
+
+import kling_async
 from tests.pages.test_pages import DOCS, rows_of
 
 ROOT: Final = Path(__file__).parents[2]
@@ -61,3 +64,24 @@ def test_lowest_versions_are_those_of_the_page() -> None:
 
     assert told
     assert {name: {version} for name, version in told.items()} == {name: known[name] for name in told}
+
+
+def test_every_extra_is_on_the_first_page() -> None:
+    """
+    With what it is for.
+    """
+    _, _, install = (DOCS / "index.md").read_text().partition("## Install")
+
+    assert set(PROJECT["project"]["optional-dependencies"]) == set(re.findall(r"^\| `(\w+)` \|", install, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "index.md"], ids=["README.md", "index.md"])
+def test_pages_tell_how_to_install(page: Path) -> None:
+    """
+    By the name that the package will have, and with the wheel of this version.
+    """
+    text = page.read_text()
+
+    assert f"kling_async-{kling_async.__version__}-py3-none-any.whl" in text
+    assert PROJECT["project"]["name"] == "kling-async"
+    assert '"kling-async @ file:///' in text

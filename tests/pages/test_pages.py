@@ -41,6 +41,11 @@ TESTS_IN_THE_CHECKOUT: Final = (
     "$ .venv/bin/pytest                                       # everything, about 3 minutes on 2 cores",
     "$ .venv/bin/nox                                          # style, types and all tests; `nox -l` lists more",
 )
+INSTALLED_ELSEWHERE: Final = (
+    "$ pip install /path/to/checkout                    # the library; or /path/to/kling_async-0.1.0-py3-none-any.whl",
+    '$ pip install "/path/to/checkout[cli,emulator]"    # with the commands and the emulator',
+    '$ pip install "kling-async[storage]"               # adds what the extra "storage" needs',
+)
 LEFT_OUT: Final = {
     "$ python3 -m venv .venv && .venv/bin/pip install --quiet "
     '".[cli,emulator]" && .venv/bin/kling-async demo': INSTALLS,
@@ -48,6 +53,7 @@ LEFT_OUT: Final = {
     '".[cli,emulator]" --group tests && .venv/bin/pytest': INSTALLS,
     "$ python3 -m venv .venv && .venv/bin/pip install --upgrade pip && .venv/bin/pip install -e "
     '".[cli,emulator]" --group tests nox': INSTALLS,
+    **dict.fromkeys(INSTALLED_ELSEWHERE, INSTALLS),
     **dict.fromkeys(TESTS_IN_THE_CHECKOUT, "it runs these tests"),
     "$ source .venv/bin/activate": "it is about the reader's own shell",
     "$ dask scheduler --port 8786": "it serves until it is stopped",
@@ -56,6 +62,11 @@ LEFT_OUT: Final = {
         "there is no such host; tests/cli/batch/test_dask_cluster.py runs one like it"
     ),
     "$ uvicorn service:app --no-access-log": "it serves until it is stopped; a test below serves that application",
+    "$ kling-async mcp --http 127.0.0.1:8000 --max-units 50": (
+        "it serves until it is stopped; tests/unit/integrations/mcp/test_serving.py serves one like it"
+    ),
+    "$ uvicorn pictures:app": "it serves until it is stopped; a test below serves that application",
+    '$ curl "localhost:8000/picture?prompt=a+lighthouse"': "a test below asks that application",
     "$ kling-async emulator --slots 3 --fault create:reset_after:rate=0.3 --fault query:stall:times=2": (
         "it serves until it is stopped; tests/cli/test_emulator.py runs it"
     ),
@@ -303,7 +314,10 @@ def program_of(page: Path, words: str) -> str:
     return next(block.text for block in blocks("python") if block.page == page and words in block.text)
 
 
-@pytest.mark.parametrize("page", [README, DOCS / "howto" / "fastapi.md"], ids=name_of)
+FASTAPI: Final = DOCS / "howto" / "fastapi.md"
+
+
+@pytest.mark.parametrize("page", [README, FASTAPI], ids=name_of)
 async def test_the_application_answers_and_is_told(
     page: Path, emulator_in_thread: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,26 +327,54 @@ async def test_the_application_answers_and_is_told(
     server = emulator_in_thread(latency=(0.05, 0.1), pictures="plain", picture_scale=0.1)
     monkeypatch.setenv("KLING_API_KEY", server.api_key)
     monkeypatch.setenv("KLING_BASE_URL", server.url)
-    (tmp_path / "service.py").write_text(program_of(page, "FastAPI"))
+    source = program_of(page, "CallbackReceiver")
+    (tmp_path / "service.py").write_text(source)
     program = runpy.run_path(str(tmp_path / "service.py"))
     async with served_by_uvicorn(program["app"], "", lifespan="on") as url, aiohttp.ClientSession() as session:
         program["receiver"].public_url = f"{url}/kling"
         async with session.get(f"{url}/picture", params={"prompt": "a lighthouse"}) as answer:
             address = await answer.json()
-        seen = await tasks_of(session, url) if "/tasks" in program_of(page, "FastAPI") else None
+        seen = await tasks_of(session, url) if "/tasks" in source else None
 
     assert address.startswith(server.url.removesuffix("/kling"))
     assert program["receiver"].counts.unsigned
     assert {200} == server.ledger.callback_answers.keys()
-    assert seen in (None, (422, ["succeed", 2]))
+    assert seen in (None, ([422, 422, 404], ["succeed", 2]))
 
 
-async def tasks_of(session: aiohttp.ClientSession, url: str) -> tuple[int, list[object]]:
+async def test_the_application_without_a_public_address(
+    emulator_in_thread: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    Have the page's service refuse a request and accept another, and ask for that one until it has ended.
+    The short one is served and asked for a picture, which it polls for.
     """
-    async with session.post(f"{url}/tasks", params={"prompt": "a fox", "n": 12}) as answer:
-        refusal = answer.status
+    server = emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1)
+    monkeypatch.setenv("KLING_API_KEY", server.api_key)
+    monkeypatch.setenv("KLING_BASE_URL", server.url)
+    (tmp_path / "pictures.py").write_text(program_of(FASTAPI, "KlingClient()"))
+    app = runpy.run_path(str(tmp_path / "pictures.py"))["app"]
+    async with served_by_uvicorn(app, "", lifespan="on") as url, aiohttp.ClientSession() as session:
+        async with session.get(f"{url}/picture", params={"prompt": "a lighthouse"}) as answer:
+            address = await answer.json()
+
+    assert address.startswith(server.url.removesuffix("/kling"))
+    assert not server.ledger.callback_answers
+
+
+async def tasks_of(session: aiohttp.ClientSession, url: str) -> tuple[list[int], list[object]]:
+    """
+    Have the page's service refuse what it should, with an explanation, and accept a request, and ask for its task until
+    it has ended.
+    """
+    refusals = []
+    for ask, words in (
+        (session.post(f"{url}/tasks", params={"prompt": "a fox", "n": 12}), "n"),
+        (session.get(f"{url}/picture", params={"prompt": ""}), "prompt"),
+        (session.get(f"{url}/tasks/nobody-knows-it"), "nobody-knows-it"),
+    ):
+        async with ask as answer:
+            refusals.append(answer.status)
+            assert words in (await answer.json())["detail"]
     async with session.post(f"{url}/tasks", params={"prompt": "a fox", "n": 2}) as answer:
         task_id = (await answer.json())["task_id"]
     async with asyncio.timeout(20):
@@ -340,7 +382,7 @@ async def tasks_of(session: aiohttp.ClientSession, url: str) -> tuple[int, list[
             async with session.get(f"{url}/tasks/{task_id}") as answer:
                 told = await answer.json()
             if told["status"] == "succeed":
-                return refusal, [told["status"], len(told["urls"])]
+                return refusals, [told["status"], len(told["urls"])]
 
 
 async def test_the_old_program_pays_twice(

@@ -25,8 +25,7 @@ __all__ = ["EXAMPLES", "batch"]
 
 EXAMPLES: Final = """\
 Examples:
-  kling-async batch prompts.txt --dry-run
-  kling-async batch table.csv --name "{key}-{index}{ext}" --max-attempts 3
+  kling-async batch table.csv --name "{key}-{index}{ext}" --dry-run
   make-prompts | kling-async batch - --format jsonl --journal run.kling
   kling-async batch run.kling --results --format jsonl
 """
@@ -47,13 +46,15 @@ def batch(
     *,
     source: Annotated[
         str | None,
-        typer.Argument(metavar="INPUT", help="jsonl, csv or one prompt per line; - is stdin.", show_default=False),
+        typer.Argument(
+            metavar="INPUT", help="jsonl, json, csv or one prompt per line; - is stdin.", show_default=False
+        ),
     ] = None,
     options: BatchOptions,
     service: BatchServiceOptions,
 ) -> None:
     """
-    Run the requests of a whole file, each once; if it is killed, run it again.
+    Run a file of requests, each once; a killed run is resumed.
     """
     _check_combination(context)
     if options.status is not None:
@@ -77,7 +78,7 @@ def batch(
     if journal_path is None and not options.dry_run:
         raise typer.BadParameter("required if INPUT is stdin", param_hint="--journal")
     callback_server = options.make_callback_server()
-    with open_input(source, options.form) as opened:
+    with open_input(source, options.form, options.ignored) as opened:
         if journal_path is None or options.dry_run:
             run(dry_run(opened, service, journal_path, options))
         run(run_batch(opened, journal_path, options, service, callback_server))

@@ -6,7 +6,7 @@ Facts are from the vendor's reference and price page of September 2026, and from
 
 import enum
 import operator
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypedDict
 
@@ -14,7 +14,7 @@ import attrs
 
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, with_fields
+from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
 from kling_async.wire.endpoints.rules import (
     address_rules,
@@ -280,20 +280,16 @@ def _model_of(request: ImageRequest, dialect: Dialect) -> str:
     return request.model_name or dialect.default_model
 
 
-def _duration_key(request: ImageRequest) -> Hashable:
-    return request.model_name, request.n
-
-
 def _units(request: ImageRequest, dialect: Dialect) -> Decimal:
     per_picture = FROM_TEXT if request.image is None else FROM_IMAGE
     return Decimal(request.n * per_picture.get(_model_of(request, dialect), _NEWEST))
 
 
-def _complete(request: ImageRequest, dialect: Dialect) -> ImageRequest:
+def _defaults(request: ImageRequest, dialect: Dialect) -> Mapping[str, Any]:
     # The service's own documents disagree about its default model, and models differ in price.
     if request.model_name is None and dialect.names_default_model:
-        return with_fields(request, model_name=dialect.default_model)
-    return request
+        return {"model_name": dialect.default_model}
+    return {}
 
 
 IMAGE_GENERATION: Final = Endpoint(
@@ -307,10 +303,10 @@ IMAGE_GENERATION: Final = Endpoint(
     files=operator.attrgetter("n"),
     slots=operator.attrgetter("n"),
     bucket=_model_of,
-    duration_key=_duration_key,
+    duration_key=operator.attrgetter("model_name", "n"),
     units=_units,
     unit_price=Decimal("0.0035"),
-    complete=_complete,
+    defaults=_defaults,
 )
 """
 A task takes a slot for each picture (the vendor's concurrency rules). A gateway may count units otherwise.
