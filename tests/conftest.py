@@ -15,7 +15,7 @@ import pytest
 
 pytest_plugins = ["pytester", "tests.fixtures"]
 
-# `tests` and `benchmarks` are part of the checkout, not of what is installed; processes that tests begin find them, too.
+# `tests` and `benchmarks` are not installed; processes that tests begin find them, too.
 sys.path.append(str(Path(__file__).parents[1]))
 
 # What pytest makes of the modules is kept for the other workers, also where Python is told to keep nothing of the kind.
