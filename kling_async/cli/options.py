@@ -9,6 +9,7 @@ import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import attrs
 import typer
@@ -50,6 +51,7 @@ __all__ = [
     "check_out",
     "emulated_dialect",
     "out_option",
+    "parse_address",
     "parse_dialect",
     "parse_latency",
     "parse_out",
@@ -119,6 +121,23 @@ def check_latency(text: str) -> str:
     """
     parse_latency(text)
     return text
+
+
+def parse_address(text: str, option: str) -> tuple[str, int]:
+    """
+    Read HOST:PORT.
+
+    Raises:
+        typer.BadParameter: The value of *option* is not an address.
+    """
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or port is None:
+        raise typer.BadParameter("it must be HOST:PORT, such as 127.0.0.1:8080", param_hint=option)
+    return host, port
 
 
 def parse_seconds(text: str | float) -> float:

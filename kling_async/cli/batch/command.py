@@ -52,7 +52,7 @@ def batch(
     service: BatchServiceOptions,
 ) -> None:
     """
-    Run the requests of a whole file, each once; if it is killed, run it again.
+    Run a file of requests, each once; a killed run is resumed.
     """
     _check_combination(context)
     if options.status is not None:
