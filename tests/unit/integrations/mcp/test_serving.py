@@ -11,13 +11,13 @@ from pathlib import Path
 import attrs
 import httpx2
 import pytest
-from kling_async.client.budget import Budget
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp.types import BlobResourceContents
 
 from kling_async import OFFICIAL
+from kling_async.client.budget import Budget
 from kling_async.emulator import Emulator
 from kling_async.integrations.mcp import AgentService, listen, make_server, serve_http
 from tests.fakes.agents import Agent, agent, service_of
