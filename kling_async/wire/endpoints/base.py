@@ -285,7 +285,7 @@ def with_sources(endpoint: Endpoint[Any], request: R, sources: Mapping[str, Any]
     return with_fields(request, **changed) if changed else request
 
 
-def with_fields(request: R, **fields: Any) -> R:
+def with_fields(request: R, /, **fields: Any) -> R:
     """
     Return *request* with other values of some fields. It does what `attrs.evolve` does, in less than two thirds of the
     time: each submit needs it.
