@@ -119,9 +119,10 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
 Names that belong elsewhere.
 """
 
-_BEGINNING: Final = 3
+_PART: Final = 3
+_MOST: Final = 3
 """
-Characters with which a name must begin to be meant by them.
+The characters of a name that may stand for names of which it is a part, and the number of these.
 """
 
 _SECRET_WORDS: Final = ("key", "token", "secret", "passw", "auth", "credential")
@@ -138,8 +139,8 @@ def nearest_names(name: str, known: Collection[str]) -> tuple[str, ...]:
     if synonyms := tuple(each for each in _SYNONYMS.get(squashed, ()) if each in known):
         return synonyms
     near = difflib.get_close_matches(squashed[:100], spelled, n=2, cutoff=0.75)
-    if not near and len(squashed) >= _BEGINNING:
-        near = [each for each in spelled if each.startswith(squashed)]
+    if not near and len(squashed) >= _PART:
+        near = [each for each in spelled if squashed in each][:_MOST]
     return tuple(spelled[each] for each in near)
 
 
@@ -172,7 +173,8 @@ def refuse_names(
     for name in unknown:
         is_last = name == unknown[-1]  # the known names are listed once
         rule = unknown_field_rule(owner, name, known, noun=noun, lists_fields=is_last)
-        rules[name] = f"is no {noun}: {_ELSEWHERE[name]}" if name in _ELSEWHERE else rule
+        is_elsewhere = name in _ELSEWHERE and not nearest_names(name, known)
+        rules[name] = f"is no {noun}: {_ELSEWHERE[name]}" if is_elsewhere else rule
     broken = tuple(BrokenRule(name, _shown(given.get(name), name, noun), rule) for name, rule in rules.items())
     raise InvalidRequest("; ".join(map(str, broken)), broken=broken) from None
 
