@@ -62,6 +62,9 @@ LEFT_OUT: Final = {
         "there is no such host; tests/cli/batch/test_dask_cluster.py runs one like it"
     ),
     "$ uvicorn service:app --no-access-log": "it serves until it is stopped; a test below serves that application",
+    "$ kling-async mcp --http 127.0.0.1:8000 --max-units 50": (
+        "it serves until it is stopped; tests/unit/integrations/mcp/test_serving.py serves one like it"
+    ),
     "$ uvicorn pictures:app": "it serves until it is stopped; a test below serves that application",
     '$ curl "localhost:8000/picture?prompt=a+lighthouse"': "a test below asks that application",
     "$ kling-async emulator --slots 3 --fault create:reset_after:rate=0.3 --fault query:stall:times=2": (

@@ -9,12 +9,10 @@ from typing import Annotated, Final
 import typer
 
 from kling_async.batch.database import beside
-from kling_async.cli.batch.dry_run import dry_run
 from kling_async.cli.batch.input_source import STDIN, open_input
 from kling_async.cli.batch.journal_report import show_status, trace_file
 from kling_async.cli.batch.options import BatchOptions
 from kling_async.cli.batch.results import print_results
-from kling_async.cli.batch.runner import run_batch
 from kling_async.cli.command_runner import end, run
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import require_pillow
@@ -54,7 +52,7 @@ def batch(
     service: BatchServiceOptions,
 ) -> None:
     """
-    Run the requests of a whole file, each once; if it is killed, run it again.
+    Run a file of requests, each once; a killed run is resumed.
     """
     _check_combination(context)
     if options.status is not None:
@@ -80,7 +78,11 @@ def batch(
     callback_server = options.make_callback_server()
     with open_input(source, options.form, options.ignored) as opened:
         if journal_path is None or options.dry_run:
+            from kling_async.cli.batch.dry_run import dry_run  # noqa: PLC0415 (reports do without it)
+
             run(dry_run(opened, service, journal_path, options))
+        from kling_async.cli.batch.runner import run_batch  # noqa: PLC0415 (the others do without it)
+
         run(run_batch(opened, journal_path, options, service, callback_server))
 
 

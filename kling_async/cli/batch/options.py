@@ -7,13 +7,12 @@ import enum
 import os
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 
 import attrs
 import typer
 
 from kling_async.cli.batch.input_parser import Format
-from kling_async.cli.options import AsJson, Name, PicturesOut, check_name, timeout_option
+from kling_async.cli.options import AsJson, Name, PicturesOut, check_name, parse_address, timeout_option
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.errors import InvalidRequest
 from kling_async.media.naming import DEFAULT_NAME, ROW_FIELDS
@@ -147,13 +146,7 @@ class BatchOptions:
         """
         if self.callbacks is None:
             return None
-        try:
-            parts = urlsplit(f"//{self.listen}")
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = port = None
-        if not host or port is None:
-            raise typer.BadParameter("it must be HOST:PORT, such as 0.0.0.0:8080", param_hint="--listen")
+        host, port = parse_address(self.listen, "--listen")
         try:
             receiver = CallbackReceiver(self.callbacks, secret=os.environ.get("KLING_CALLBACK_SECRET") or None)
         except InvalidRequest as error:
