@@ -31,11 +31,11 @@ def explained(kind: type[T]) -> type[T]:
         try:
             init(self, *values, **named)
         except TypeError:
-            _explain(type(self), init, values, named)
+            _explain(kind, init, values, named)
             raise
 
-    construct.is_explained = True  # type: ignore[attr-defined]
-    kind.__init__ = construct  # type: ignore[assignment, method-assign]  # (it takes what the old one takes)
+    vars(construct)["is_explained"] = True
+    setattr(kind, "__init__", construct)  # noqa: B010 (type checkers would compare the signatures, which are the same)
     return kind
 
 

@@ -78,41 +78,54 @@ GUESSES: list[tuple[str, Guess, str]] = [
 ]
 
 
+IMAGE: Any = ImageRequest
+VIDEO: Any = TextToVideo
+ANIMATION: Any = ImageToVideo
+CLIENT: Any = KlingClient
+RETRY: Any = RetryPolicy
+OPTIONS: Any = HttpOptions
+SLOTS: Any = Slots
+BATCH: Any = Batch
+EMULATOR: Any = Emulator
+"""
+Classes whose wrong arguments a type checker does not see, as in a notebook.
+"""
+
 MADE: list[tuple[str, Callable[[], object], str]] = [
-    ("model", lambda: ImageRequest("a cat", model="kling-v2"), "model='kling-v2': .* did you mean model_name\\?"),
-    ("size", lambda: ImageRequest("a cat", size="1k"), "did you mean resolution or aspect_ratio\\?"),
-    ("num_images", lambda: ImageRequest("a cat", num_images=4), "num_images=4: .* did you mean n\\?"),
-    ("ratio", lambda: TextToVideo("a cat", ratio="1:1"), "not a field of TextToVideo; did you mean aspect_ratio\\?"),
-    ("aspectRatio", lambda: ImageRequest("a cat", aspectRatio="1:1"), "did you mean aspect_ratio\\?"),
-    ("first_frame", lambda: ImageToVideo("a.png", last_frame="b.png"), "did you mean image_tail\\?"),
-    ("seconds", lambda: TextToVideo("a cat", seconds=5), "did you mean duration\\?"),
-    ("promt", lambda: ImageRequest(promt="a cat"), "^promt='a cat': .* did you mean prompt\\?"),
-    ("timeout", lambda: ImageRequest("a cat", timeout=5), "timeout=5: is no field: `generate` and `TaskHandle.wait`"),
-    ("no prompt", lambda: ImageRequest(n=2), "^prompt=None: is missing: give it first, or by name"),
+    ("model", lambda: IMAGE("a cat", model="kling-v2"), "model='kling-v2': .* did you mean model_name\\?"),
+    ("size", lambda: IMAGE("a cat", size="1k"), "did you mean resolution or aspect_ratio\\?"),
+    ("num_images", lambda: IMAGE("a cat", num_images=4), "num_images=4: .* did you mean n\\?"),
+    ("ratio", lambda: VIDEO("a cat", ratio="1:1"), "not a field of TextToVideo; did you mean aspect_ratio\\?"),
+    ("aspectRatio", lambda: IMAGE("a cat", aspectRatio="1:1"), "did you mean aspect_ratio\\?"),
+    ("first_frame", lambda: ANIMATION("a.png", last_frame="b.png"), "did you mean image_tail\\?"),
+    ("seconds", lambda: VIDEO("a cat", seconds=5), "did you mean duration\\?"),
+    ("promt", lambda: IMAGE(promt="a cat"), "^promt='a cat': .* did you mean prompt\\?"),
+    ("timeout", lambda: IMAGE("a cat", timeout=5), "timeout=5: is no field: `generate` and `TaskHandle.wait`"),
+    ("no prompt", lambda: IMAGE(n=2), "^prompt=None: is missing: give it first, or by name"),
     (
         "ratio without a name",
-        lambda: ImageRequest("a cat", "16:9"),
+        lambda: IMAGE("a cat", "16:9"),
         "takes only prompt so; name the others: neg",
     ),
     (
         "key",
-        lambda: KlingClient(key="sk-secret"),
+        lambda: CLIENT(key="sk-secret"),
         "^key=<str>: is not an argument of KlingClient; did you mean api_k",
     ),
-    ("sk", lambda: KlingClient(sk="sk-secret"), "^sk=<str>: .* did you mean api_key\\?"),
-    ("two keys", lambda: KlingClient("ak-secret", "sk-secret"), r'write KlingClient\(AccessKey\("…", "…"\)\)'),
-    ("url", lambda: KlingClient("sk-1", url="https://x.example"), "did you mean base_url\\?"),
-    ("concurrency", lambda: KlingClient("sk-1", concurrency=5), "did you mean slots\\?"),
-    ("poll", lambda: KlingClient("sk-1", poll=PollPolicy()), "did you mean polling\\?"),
+    ("sk", lambda: CLIENT(sk="sk-secret"), "^sk=<str>: .* did you mean api_key\\?"),
+    ("two keys", lambda: CLIENT("ak-secret", "sk-secret"), r'write KlingClient\(AccessKey\("…", "…"\)\)'),
+    ("url", lambda: CLIENT("sk-1", url="https://x.example"), "did you mean base_url\\?"),
+    ("concurrency", lambda: CLIENT("sk-1", concurrency=5), "did you mean slots\\?"),
+    ("poll", lambda: CLIENT("sk-1", poll=PollPolicy()), "did you mean polling\\?"),
     (
         "policy",
-        lambda: RetryPolicy(giveup_after=5),
+        lambda: RETRY(giveup_after=5),
         "giveup_after=5: is not a field of RetryPolicy; did you mean give_u",
     ),
-    ("options", lambda: HttpOptions(timeout=5), "timeout=5: .* did you mean read_timeout"),
-    ("slots", lambda: Slots(limits=5), "did you mean limit\\?"),
-    ("batch", lambda: Batch("run.kling"), "^client=.*: is missing"),
-    ("emulator", lambda: Emulator(latancy=(1, 2)), "did you mean latency\\?"),
+    ("options", lambda: OPTIONS(timeout=5), "timeout=5: .* did you mean read_timeout"),
+    ("slots", lambda: SLOTS(limits=5), "did you mean limit\\?"),
+    ("batch", lambda: BATCH("run.kling"), "^client=.*: is missing"),
+    ("emulator", lambda: EMULATOR(latancy=(1, 2)), "did you mean latency\\?"),
 ]
 
 

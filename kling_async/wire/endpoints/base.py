@@ -104,8 +104,7 @@ def _everything(_: TaskRequest) -> Hashable:
 
 
 def _prompt(request: TaskRequest) -> str:
-    prompt = getattr(request, "prompt", "")
-    return prompt if isinstance(prompt, str) else repr(prompt)
+    return getattr(request, "prompt", None) or ""
 
 
 @attrs.frozen(kw_only=True)

@@ -178,7 +178,10 @@ def caption_of(request: TaskRequest | None) -> str:
     """
     Return a text that identifies the request for people, usually its prompt; empty if there is none.
     """
-    return "" if request is None else endpoint_of(type(request)).caption(request)
+    if request is None:
+        return ""
+    caption: object = endpoint_of(type(request)).caption(request)
+    return caption if isinstance(caption, str) else repr(caption)  # a request that nothing has checked yet
 
 
 def model_of(request: TaskRequest, dialect: Dialect) -> str | None:
