@@ -34,6 +34,8 @@ Examples:
 """
 
 run_app = typer.Typer(
+    name="run",
+    add_completion=False,
     help="Run a request of any kind, with field=value arguments.",
     epilog=f"{EXAMPLES}\n{EXIT_CODES}",
     no_args_is_help=True,

@@ -55,7 +55,6 @@ class Budget:
         clock: Returns Unix time in seconds.
 
     Attributes:
-        limit: The limits; None in it for what is not limited.
         per: The time for which they hold, in seconds; None for all time.
         book: The interface for clients. It is not public and may change.
 
@@ -82,12 +81,18 @@ class Budget:
         seconds = per.total_seconds() if isinstance(per, dt.timedelta) else per
         if seconds is not None:
             check_seconds("per", seconds)
-        self.limit: Final = limit
         self.per: Final = seconds
         self.book: Final = Book(limit, seconds, price, unknown, clock)
 
     def __repr__(self) -> str:
         return f"<Budget {self.book}>"
+
+    @property
+    def limit(self) -> Amount:
+        """
+        The limits; None in it for what is not limited.
+        """
+        return self.book.limit
 
     @property
     def spent(self) -> Amount:
@@ -230,6 +235,21 @@ class Book:
         for changed, loop in waiters.items():
             with contextlib.suppress(RuntimeError):  # a loop that is closed waits no more
                 loop.call_soon_threadsafe(_finish, changed)
+
+    def extend(self, amount: Amount) -> None:
+        """
+        Raise the limits by *amount*, which somebody has agreed to spend. What is not limited stays so.
+        """
+        with self.lock:
+            self.limit = _said(self.limit.plus(amount), self.limit)
+            self.wake()
+
+    def reduce(self, amount: Amount) -> None:
+        """
+        Undo `extend`: what was agreed to was not spent.
+        """
+        with self.lock:
+            self.limit = _said(self.limit.minus(amount), self.limit)
 
     def share(self, name: str = _OF_CLIENTS) -> "Share":
         """

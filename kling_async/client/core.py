@@ -42,7 +42,7 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import Credentials
 from kling_async.wire.codec import write_request
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest, check_id, sources_of, with_fields
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, path_part, sources_of, with_fields
 from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.json_text import dumps
@@ -264,7 +264,7 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
-        check_id(task_id)
+        path_part(task_id)  # rejects text that cannot be an id
         submission = Submission(request.external_task_id)
         lease = self._acquire_running(endpoint, request)
         events = self._publisher.begin(endpoint, request)
@@ -302,13 +302,14 @@ class ClientCore:
     ) -> Delivery:
         charge = Charge(self.spending, endpoint)
         try:
-            request = endpoint.complete(request, self.dialect)
+            fields = dict(endpoint.defaults(request, self.dialect))
+            if submission.external_id is not None:
+                fields["external_task_id"] = submission.external_id
+            request = with_fields(request, **fields) if fields else request
             if self.spending.budget is not None or observer.has_budget:  # now that it has its slots
                 charge.reserve(request, observer.reserve, forced=files is None)
             if endpoint.new_standard is not None:
                 endpoint = endpoint.spoken(request, self.dialect)
-            if submission.external_id is not None:
-                request = with_fields(request, external_task_id=submission.external_id)
             submission.lookup_proves_absence = endpoint.lookup_proves_absence
             events.request = request
             router = self._router if request.callback_url is None else None  # else callbacks go to the caller's address

@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import functools
 import logging
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -76,11 +77,15 @@ class Submitter:
             SubmissionUncertain: A task may exist, and its fate could not be determined.
             KlingError: No task was created.
         """
-        loop = asyncio.get_running_loop()
+        loop, name = asyncio.get_running_loop(), "kling_async submit"
         end: asyncio.Future[None] = loop.create_future()
-        aio_task = loop.create_task(self._finish(delivery, work), name="kling_async submit")
-        self._deliveries[aio_task] = delivery
-        aio_task.add_done_callback(functools.partial(self._note_end, end))
+        finishing = self._finish(delivery, work, end)
+        if sys.version_info >= (3, 12) and loop.get_task_factory() is None:  # begins without a turn of the loop
+            aio_task = asyncio.Task(finishing, loop=loop, name=name, eager_start=True)
+        else:
+            aio_task = loop.create_task(finishing, name=name)
+        if not aio_task.done():
+            self._deliveries[aio_task] = delivery
         try:
             await end
         except asyncio.CancelledError:
@@ -93,11 +98,6 @@ class Submitter:
                 aio_task.cancel()
             raise
         return aio_task.result()
-
-    def _note_end(self, end: "asyncio.Future[None]", aio_task: "asyncio.Task[TaskHandle]") -> None:
-        del self._deliveries[aio_task]
-        if not end.done():
-            end.set_result(None)
 
     def resume(self, delivery: Delivery, task_id: str) -> TaskHandle:
         """
@@ -136,13 +136,19 @@ class Submitter:
         for lease in tuple(self._uncertain):
             self._release_uncertain(lease)
 
-    async def _finish(self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskHandle:
+    async def _finish(
+        self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]], end: "asyncio.Future[None]"
+    ) -> TaskHandle:
+        # Resolves *end* last. It always begins: a caller that is cancelled runs after it.
         try:
             return self._adopt(delivery, await self._fate(delivery, work))
         except BaseException as error:
             delivery.events.publish(EventKind.NO_TASK, error=error)
             raise
         finally:
+            self._deliveries.pop(asyncio.current_task(), None)  # type: ignore[arg-type]  # it is no other task
+            if not end.done():
+                end.set_result(None)  # its caller goes on when this asyncio task is done
             delivery.observer.ended()
 
     async def _fate(self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskSnapshot:

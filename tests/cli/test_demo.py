@@ -134,6 +134,16 @@ async def test_page_that_cannot_be_written(command: Command) -> None:
     )
 
 
+async def test_one_is_one(command: Command) -> None:
+    """
+    Counts agree with their nouns.
+    """
+    ended = await command("generate", "--emulator", "a fox", "--latency", "0")
+
+    assert re.search(r"\(1 submit, \d+ polls?, 1 download\)$", ended.out, re.MULTILINE)
+    assert [] == re.findall(r"\b1 (?:submits|polls|downloads|tasks|pictures)\b", ended.out)
+
+
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"caf\xe9\n", None], ids=["empty", "blank", "latin-1", "missing"])
 def test_bad_prompts_file(here: Here, content: bytes | None) -> None:
     """

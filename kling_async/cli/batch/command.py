@@ -9,24 +9,21 @@ from typing import Annotated, Final
 import typer
 
 from kling_async.batch.database import beside
-from kling_async.cli.batch.dry_run import dry_run
 from kling_async.cli.batch.input_source import STDIN, open_input
 from kling_async.cli.batch.journal_report import show_status, trace_file
 from kling_async.cli.batch.options import BatchOptions
 from kling_async.cli.batch.results import print_results
-from kling_async.cli.batch.runner import run_batch
 from kling_async.cli.command_runner import end, run
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import require_pillow
 from kling_async.cli.service_options import BatchServiceOptions
-from kling_async.cli.text_input import SQLITE
+from kling_async.cli.text_input import is_database
 
 __all__ = ["EXAMPLES", "batch"]
 
 EXAMPLES: Final = """\
 Examples:
-  kling-async batch prompts.txt --dry-run
-  kling-async batch table.csv --name "{key}-{index}{ext}" --max-attempts 3
+  kling-async batch table.csv --name "{key}-{index}{ext}" --dry-run
   make-prompts | kling-async batch - --format jsonl --journal run.kling
   kling-async batch run.kling --results --format jsonl
 """
@@ -47,13 +44,15 @@ def batch(
     *,
     source: Annotated[
         str | None,
-        typer.Argument(metavar="INPUT", help="jsonl, csv or one prompt per line; - is stdin.", show_default=False),
+        typer.Argument(
+            metavar="INPUT", help="jsonl, json, csv or one prompt per line; - is stdin.", show_default=False
+        ),
     ] = None,
     options: BatchOptions,
     service: BatchServiceOptions,
 ) -> None:
     """
-    Run the requests of a whole file, each once; if it is killed, run it again.
+    Run a file of requests, each once; a killed run is resumed.
     """
     _check_combination(context)
     if options.status is not None:
@@ -77,9 +76,13 @@ def batch(
     if journal_path is None and not options.dry_run:
         raise typer.BadParameter("required if INPUT is stdin", param_hint="--journal")
     callback_server = options.make_callback_server()
-    with open_input(source, options.form) as opened:
+    with open_input(source, options.form, options.ignored) as opened:
         if journal_path is None or options.dry_run:
+            from kling_async.cli.batch.dry_run import dry_run  # noqa: PLC0415 (reports do without it)
+
             run(dry_run(opened, service, journal_path, options))
+        from kling_async.cli.batch.runner import run_batch  # noqa: PLC0415 (the others do without it)
+
         run(run_batch(opened, journal_path, options, service, callback_server))
 
 
@@ -116,14 +119,6 @@ def _results_of(source: str | None, *, is_emulated: bool) -> Path:
     if source is None or source == STDIN:
         raise typer.BadParameter("give a journal, or the input that was run", param_hint="INPUT")
     path = Path(source)
-    if path.suffix == ".kling" or _is_database(path):
+    if path.suffix == ".kling" or is_database(path):
         return path
     return _journal_of(source, is_emulated=is_emulated) or path
-
-
-def _is_database(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(SQLITE)) == SQLITE
-    except OSError:  # an input that is gone, whose journal is still there
-        return False

@@ -2,17 +2,17 @@
 The options of `kling-async batch`.
 """
 
+import csv
 import enum
 import os
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 
 import attrs
 import typer
 
 from kling_async.cli.batch.input_parser import Format
-from kling_async.cli.options import AsJson, Name, PicturesOut, check_name, timeout_option
+from kling_async.cli.options import AsJson, Name, PicturesOut, check_name, parse_address, timeout_option
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.errors import InvalidRequest
 from kling_async.media.naming import DEFAULT_NAME, ROW_FIELDS
@@ -67,6 +67,9 @@ class BatchOptions:
     out: PicturesOut = Path("pictures")
     name: Name = DEFAULT_NAME
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would send and cost.")] = False
+    ignore_columns: Annotated[
+        list[str] | None, typer.Option(metavar="NAMES", help="Extra columns to leave out: a,b")
+    ] = None
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Skip lines that break rules.")] = False
     keep_missing: Annotated[bool, typer.Option("--keep-missing", help="Also send rows no longer in INPUT.")] = False
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Forget rows no longer in INPUT.")] = False
@@ -93,6 +96,14 @@ class BatchOptions:
         if self.keep_missing:
             return MissingRows.KEPT
         return MissingRows.DROPPED if self.drop_missing else MissingRows.REPORTED
+
+    @property
+    def ignored(self) -> frozenset[str]:
+        """
+        The names in `ignore_columns`, which are separated by commas; one that has a comma itself is quoted, as in CSV.
+        """
+        rows = csv.reader(self.ignore_columns or (), skipinitialspace=True)
+        return frozenset(name.strip() for row in rows for name in row)
 
     @property
     def destination(self) -> Path | Storage:
@@ -135,13 +146,7 @@ class BatchOptions:
         """
         if self.callbacks is None:
             return None
-        try:
-            parts = urlsplit(f"//{self.listen}")
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = port = None
-        if not host or port is None:
-            raise typer.BadParameter("it must be HOST:PORT, such as 0.0.0.0:8080", param_hint="--listen")
+        host, port = parse_address(self.listen, "--listen")
         try:
             receiver = CallbackReceiver(self.callbacks, secret=os.environ.get("KLING_CALLBACK_SECRET") or None)
         except InvalidRequest as error:

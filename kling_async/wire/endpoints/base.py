@@ -24,7 +24,7 @@ __all__ = [
     "ResultList",
     "TaskRequest",
     "as_tuple",
-    "check_id",
+    "path_part",
     "several",
     "sources_of",
     "stands_in_path",
@@ -78,23 +78,17 @@ def stands_in_path(any_id: str) -> bool:
     return len(any_id) <= ID_LENGTH and any_id.strip() not in ("", ".", "..") and any_id.isprintable()
 
 
-def check_id(any_id: str) -> None:
+def path_part(any_id: str) -> str:
     """
-    Check that *any_id* can be the id of a task.
+    Return the id of a task as the last part of a path.
 
     Raises:
-        InvalidRequest: It cannot stand in a path.
+        InvalidRequest: No task can have this id.
     """
     if not stands_in_path(any_id):
         rule = f"must be an id that can stand in a path, of at most {ID_LENGTH} characters"
         broken = BrokenRule("task_id", repr(shorten(any_id)), rule)
         raise InvalidRequest(str(broken), broken=(broken,))
-
-
-def quoted(any_id: str) -> str:
-    """
-    Return *any_id* as it stands in a URL; most ids are digits, which need no work.
-    """
     return any_id if any_id.isascii() and any_id.isalnum() else quote(any_id, safe="")
 
 
@@ -112,10 +106,6 @@ def _everything(_: TaskRequest) -> Hashable:
 def _prompt(request: TaskRequest) -> str:
     prompt = getattr(request, "prompt", "")
     return prompt if isinstance(prompt, str) else repr(prompt)
-
-
-def _unchanged(request: R, _: Dialect) -> R:
-    return request
 
 
 @attrs.frozen(kw_only=True)
@@ -169,7 +159,7 @@ class Endpoint(Generic[R]):
         to_body: Returns the body to send, for the fields of a request as the codec writes them; None if these are it.
         from_body: Returns those fields of such a body, for the emulator. Raises ValueError for one that has none.
         new_standard: Its twin in the vendor's new standard; None if it has none.
-        complete: Returns the request with explicit values for the defaults that the service should not choose.
+        defaults: Returns explicit values for the defaults that the service should not choose, by field.
         caption: Returns a text that identifies the request for people.
         external_ids: Whether an id of ours can be sent and found, if the service can.
         lookup_proves_absence:
@@ -200,7 +190,7 @@ class Endpoint(Generic[R]):
     to_body: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     from_body: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     new_standard: NewStandard[R] | None = None
-    complete: Callable[[R, Dialect], R] = _unchanged
+    defaults: Callable[[R, Dialect], Mapping[str, Any]] = lambda _request, _dialect: {}
     caption: Callable[[R], str] = _prompt
     external_ids: bool = True
     lookup_proves_absence: bool = True
@@ -208,6 +198,13 @@ class Endpoint(Generic[R]):
     several_ids: bool = True
     timeout: float = 600.0
     legacy: "Endpoint[R] | None" = None
+
+    def complete(self, request: R, dialect: Dialect) -> R:
+        """
+        Return *request* with its `defaults`.
+        """
+        defaults = self.defaults(request, dialect)
+        return with_fields(request, **defaults) if defaults else request
 
     def spoken(self, request: R, dialect: Dialect) -> "Endpoint[R]":
         """
@@ -239,15 +236,15 @@ class Endpoint(Generic[R]):
         Raises:
             InvalidRequest: No task can have this id.
         """
-        check_id(any_id)
-        return several((any_id,)) if self.legacy is not None else f"{self.path}/{quoted(any_id)}"
+        part = path_part(any_id)
+        return f"/tasks?task_ids={part}" if self.legacy is not None else f"{self.path}/{part}"
 
     def sent_as(self, external_id: str) -> str:
         """
         Return the path of the task that was sent under an id of ours.
         """
         if self.legacy is not None:
-            return f"/tasks?external_task_ids={quoted(external_id)}"
+            return f"/tasks?external_task_ids={quote(external_id, safe='')}"
         return self.one(external_id)
 
     def page(self, number: int, size: int) -> str:
@@ -306,4 +303,4 @@ def several(task_ids: Iterable[str]) -> str:
     """
     Return the path of several tasks, of any endpoint, by their task ids (the vendor's new standard; 20 at most).
     """
-    return "/tasks?task_ids=" + ",".join(map(quoted, task_ids))
+    return "/tasks?task_ids=" + ",".join(quote(task_id, safe="") for task_id in task_ids)

@@ -14,7 +14,7 @@ import attrs
 
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, with_fields
+from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
 from kling_async.wire.endpoints.rules import (
     address_rules,
@@ -285,11 +285,11 @@ def _units(request: ImageRequest, dialect: Dialect) -> Decimal:
     return Decimal(request.n * per_picture.get(_model_of(request, dialect), _NEWEST))
 
 
-def _complete(request: ImageRequest, dialect: Dialect) -> ImageRequest:
+def _defaults(request: ImageRequest, dialect: Dialect) -> Mapping[str, Any]:
     # The service's own documents disagree about its default model, and models differ in price.
     if request.model_name is None and dialect.names_default_model:
-        return with_fields(request, model_name=dialect.default_model)
-    return request
+        return {"model_name": dialect.default_model}
+    return {}
 
 
 IMAGE_GENERATION: Final = Endpoint(
@@ -306,7 +306,7 @@ IMAGE_GENERATION: Final = Endpoint(
     duration_key=operator.attrgetter("model_name", "n"),
     units=_units,
     unit_price=Decimal("0.0035"),
-    complete=_complete,
+    defaults=_defaults,
 )
 """
 A task takes a slot for each picture (the vendor's concurrency rules). A gateway may count units otherwise.

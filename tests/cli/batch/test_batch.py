@@ -361,7 +361,7 @@ def test_dry_run(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     [
         ([], "INPUT"),
         (["-"], "--journal"),
-        (["prompts.json"], "--format"),
+        (["prompts.prn"], "use --format jsonl, csv or text"),
         (["none.txt"], "No such file"),
         (["prompts.txt", "--name", "{index}{ext}"], "put {task_id}, {key} or {number} into it"),
         (["prompts.txt", "--name", "{key}{ext}/{what}"], "unknown field {what}"),

@@ -8,15 +8,20 @@ import io
 import json
 import os
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kling_async import OFFICIAL, Batch, Keyed, KlingClient
+from kling_async import OFFICIAL, Batch, Done, Keyed, KlingClient
+from kling_async.batch import queries
+from kling_async.batch.database import Database
 from kling_async.batch.journal import Reader
-from kling_async.cli.batch import results
+from kling_async.batch.records import Row, State
 from kling_async.cli.batch.input_parser import Format
 from kling_async.cli.batch.results import COLUMNS, print_results
+from kling_async.cli.json_output import result_line
 from kling_async.cli.standard_streams import failsafe_streams
 from kling_async.emulator import faults
 from tests.cli.conftest import Ended, Here, ServedBy, lines_of
@@ -46,7 +51,7 @@ def test_each_row_is_a_line_of_a_table(served: ServedBy, keyless: Here) -> None:
     In the order of the input, with its prompt as it was; without a key.
     """
     kling = served(faults=[faults.failing_task(prompt="storm")])
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"prompt": 'a "fox", red\n=1+1', "key": "fox", "n": 2},
         {"prompt": "a storm", "key": "storm"},
         {"prompt": "ü", "kind": "text-to-video", "duration": 3, "mode": "std"},
@@ -64,7 +69,7 @@ def test_each_row_is_a_line_of_a_table(served: ServedBy, keyless: Here) -> None:
     assert [ids[each["prompt"]] for each in rows] == [row["task_id"] for row in (fox, storm, video)]
     assert ("fox", "saved", "16", "") == (fox["key"], fox["state"], fox["units"], fox["error"])
     assert [str(Path(f"pictures/fox-{index}.png").absolute()) for index in (0, 1)] == fox["files"].split(";")
-    assert ("storm", "failed", "0", "") == (storm["key"], storm["state"], storm["units"], storm["files"])
+    assert ("storm", "failed", "") == (storm["key"], storm["state"], storm["files"])
     assert storm["error"].startswith("TaskFailed: the task failed: ")
     assert (f"{Path.cwd()}/pictures/{video['key']}-0.mp4", "1.8") == (video["files"], video["units"])
 
@@ -76,6 +81,7 @@ async def test_json_lines_have_what_the_run_prints(tmp_path: Path, keyless: Here
     async with emulator() as server, opened(server, tmp_path / "run.kling") as batch:
         await batch.add([Keyed("a fox", "k")])
         [outcome] = [outcome async for outcome in batch.run(tmp_path, name="{key}{ext}")]
+        assert isinstance(outcome, Done)
 
     plain = keyless("batch", "run.kling", "--results", "--format", "jsonl")
     short = keyless("batch", "run.kling", "--results", "--json")
@@ -88,7 +94,7 @@ async def test_json_lines_have_what_the_run_prints(tmp_path: Path, keyless: Here
     )
     assert outcome.result.task_id == line["task_id"]
     assert ("image", 0, str(tmp_path / "k.png")) == (file["kind"], file["index"], file["path"])
-    assert json.loads(results.result_line(next(Reader(tmp_path / "run.kling").rows()))) == line
+    assert json.loads(result_line(next(Reader(tmp_path / "run.kling").rows()))) == line
 
 
 async def test_journal_may_be_in_use(tmp_path: Path, keyless: Here) -> None:
@@ -145,8 +151,13 @@ def test_reader_of_the_pipe_that_has_seen_enough_ends_it(tmp_path: Path, monkeyp
     """
     fill(tmp_path / "run.kling", 600)
     pages: list[int] = []
-    read_page = results.open_reader(tmp_path / "run.kling").rows.__globals__["queries"].read_page
-    monkeypatch.setattr("kling_async.batch.queries.read_page", lambda *given: pages.append(1) or read_page(*given))
+    read_page = queries.read_page
+
+    def count(database: Database, states: Sequence[State], after: int, size: int) -> list[Row]:
+        pages.append(after)
+        return read_page(database, states, after, size)
+
+    monkeypatch.setattr(queries, "read_page", count)
     ours, theirs = os.pipe()
     os.close(ours)
     with open(theirs, "w", encoding="utf-8") as pipe:  # noqa: PTH123 (a descriptor)
@@ -154,7 +165,7 @@ def test_reader_of_the_pipe_that_has_seen_enough_ends_it(tmp_path: Path, monkeyp
         with failsafe_streams():
             print_results(tmp_path / "run.kling", Format.CSV)
 
-    assert [1] == pages
+    assert [-1] == pages
 
 
 @pytest.mark.parametrize(

@@ -511,6 +511,16 @@ class TestHandles:
         assert handle.task_id == snapshot.task_id
         assert handle.snapshot is not None
 
+    async def test_blanks_around_an_id_are_ignored(self, client: KlingClient) -> None:
+        """
+        They came along when it was copied.
+        """
+        handle = await client.submit("a lighthouse")
+        copied = f" {handle.task_id}\n"
+
+        assert handle is client.handle(copied)
+        assert handle.task_id == (await client.get(copied)).task_id
+
     async def test_a_task_that_does_not_exist_is_told(self, client: KlingClient) -> None:
         """
         By the vendor's words and by a gateway's.
