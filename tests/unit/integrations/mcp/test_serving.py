@@ -64,7 +64,7 @@ async def test_tools_work_over_http(mode: str, tmp_path: Path) -> None:
     """
     async with served(tmp_path, latency=(0.3, 0.3)) as here:
         async with here.agent(mode) as one:
-            assert 10 == len((await one.client.list_tools()).tools)
+            assert 11 == len((await one.client.list_tools()).tools)
             made = await one("generate_images", prompt="a fox", n=2)
             assert [2, 2] == [len(made.pictures), len(made.links)]
             assert any("accepted as task" in text for text in one.progress)
@@ -127,7 +127,7 @@ async def test_agents_without_the_token_are_refused(tmp_path: Path) -> None:
             httpx2.AsyncClient(headers={"Authorization": "Bearer let-me-in"}) as known,
             Client(streamable_http_client(here.url, http_client=known)) as client,
         ):
-            assert 10 == len((await client.list_tools()).tools)
+            assert 11 == len((await client.list_tools()).tools)
 
 
 async def test_pages_in_browsers_cannot_reach_it_under_names_of_theirs(tmp_path: Path) -> None:
