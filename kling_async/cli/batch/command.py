@@ -17,7 +17,7 @@ from kling_async.cli.command_runner import end, run
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import require_pillow
 from kling_async.cli.service_options import BatchServiceOptions
-from kling_async.cli.text_input import SQLITE
+from kling_async.cli.text_input import is_database
 
 __all__ = ["EXAMPLES", "batch"]
 
@@ -119,14 +119,6 @@ def _results_of(source: str | None, *, is_emulated: bool) -> Path:
     if source is None or source == STDIN:
         raise typer.BadParameter("give a journal, or the input that was run", param_hint="INPUT")
     path = Path(source)
-    if path.suffix == ".kling" or _is_database(path):
+    if path.suffix == ".kling" or is_database(path):
         return path
     return _journal_of(source, is_emulated=is_emulated) or path
-
-
-def _is_database(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(SQLITE)) == SQLITE
-    except OSError:  # an input that is gone, whose journal is still there
-        return False
