@@ -2,7 +2,7 @@
 What `kling-async` runs, and `python -m kling_async`.
 """
 
-import signal
+import functools
 import sys
 from typing import NoReturn
 
@@ -27,9 +27,7 @@ def main() -> NoReturn:
 
 def _run() -> NoReturn:
     try:
-        from kling_async.cli.command_runner import exit_code_of  # noqa: PLC0415
         from kling_async.cli.commands import app  # noqa: PLC0415 (needs an extra)
-        from kling_async.cli.exit_codes import ExitCode  # noqa: PLC0415
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in {"typer", "rich"}:
@@ -37,18 +35,18 @@ def _run() -> NoReturn:
         sys.stderr.write(f'The command line needs {missing}: pip install "kling-async[cli,emulator]"\n')
         sys.exit(2)
 
-    def work() -> ExitCode:
-        _hear_interrupts()
-        app(prog_name="kling-async")
-        return ExitCode.SUCCESS
+    try:
+        sys.exit(app(prog_name="kling-async"))
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 (exit_code_of raises again what it does not know)
+        from kling_async.cli.command_runner import exit_code_of  # noqa: PLC0415 (loads asyncio, which help needs not)
 
-    sys.exit(exit_code_of(work))
+        sys.exit(exit_code_of(functools.partial(_raise, error)))
 
 
-def _hear_interrupts() -> None:
-    # kling_async_command lets them end the process; a command has tasks to report.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 if __name__ == "__main__":

@@ -18,8 +18,10 @@ from kling_async.cli.options import (
     parse_latency,
     parse_seconds,
 )
+from kling_async.client.budget import Budget
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.client import KlingClient
+from kling_async.client.events import OnEvent
 from kling_async.policy.policies import RetryPolicy
 
 if TYPE_CHECKING:
@@ -56,7 +58,13 @@ class ServiceOptions:
         dialect, latency = emulated_dialect(self.dialect), parse_latency(self.latency)
         return Emulator(dialect=dialect, latency=latency, slots=self.slots or 9, seed=self.seed, port=port)
 
-    def make_client(self, server: "Emulator | None", callbacks: CallbackReceiver | None = None) -> KlingClient:
+    def make_client(
+        self,
+        server: "Emulator | None",
+        callbacks: CallbackReceiver | None = None,
+        on_event: OnEvent | None = None,
+        budget: Budget | None = None,
+    ) -> KlingClient:
         """
         Create a client of *server*, or without one, of the account that the environment names.
         """
@@ -71,6 +79,8 @@ class ServiceOptions:
             slots=self.slots,
             retry=retry,
             callbacks=callbacks,
+            on_event=on_event,
+            budget=budget,
         )
 
 

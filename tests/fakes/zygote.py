@@ -61,9 +61,11 @@ sys.exit(code)
 It imports nothing that is not part of the interpreter: that would take longer than the rest.
 """
 
+PACKAGE: Final = Path(__file__).parents[2] / "kling_async"
+
 IMPORTS: Final = (
     "kling_async.__main__",
-    "kling_async.cli.commands",
+    *(f"kling_async.cli.{path.stem}" for path in sorted((PACKAGE / "cli").glob("[!_]*")) if path.stem != "prompts"),
     "kling_async.batch.batch",
     "kling_async.emulator.drawing.picture",
     "kling_async.media.downloads",

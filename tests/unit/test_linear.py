@@ -42,6 +42,7 @@ PATTERNS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "policy.arguments._LABEL": ("fullmatch", ("a", "-")),
     "policy.arguments._PLACEHOLDER": ("search", ("$", "%", "<", "{", "$a")),
     "gallery.entry._URL_OR_CONTENT": ("match", ("a", "https:/", "data")),
+    "integrations.mcp.drafts._ATTRIBUTE": ("findall", ("    a: b\n", "    a:\n     b", "    ")),
     "integrations.cards._EMBEDDED": ("fullmatch", ("data:image/png;base64,", "=")),
     "cli.batch.json_items._BETWEEN": ("match", (" ", "\n", "a")),
     "cli.text_input._ARRAY": ("match", ("[", "[ ", " ", "[\n")),

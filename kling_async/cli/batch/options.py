@@ -7,13 +7,12 @@ import enum
 import os
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 
 import attrs
 import typer
 
 from kling_async.cli.batch.input_parser import Format
-from kling_async.cli.options import AsJson, Name, PicturesOut, check_name, timeout_option
+from kling_async.cli.options import AsJson, Name, PicturesOut, check_name, parse_address, timeout_option
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.errors import InvalidRequest
 from kling_async.media.naming import DEFAULT_NAME, ROW_FIELDS
@@ -86,7 +85,7 @@ class BatchOptions:
     callbacks: Annotated[str | None, typer.Option(metavar="URL", help="Public URL of --listen.")] = None
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help=f"Default {_LISTEN}.", show_default=False)] = _LISTEN
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Scheduler whose workers save.")] = None
-    status: Annotated[Path | None, _report("FILE", "Show the progress of a journal.")] = None
+    status: Annotated[Path | None, _report("FILE", "Show the progress of INPUT or a journal.")] = None
     results: Annotated[
         bool, typer.Option("--results", help="Print each row of INPUT or a journal.", rich_help_panel=_REPORTS)
     ] = False
@@ -147,13 +146,7 @@ class BatchOptions:
         """
         if self.callbacks is None:
             return None
-        try:
-            parts = urlsplit(f"//{self.listen}")
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = port = None
-        if not host or port is None:
-            raise typer.BadParameter("it must be HOST:PORT, such as 0.0.0.0:8080", param_hint="--listen")
+        host, port = parse_address(self.listen, "--listen")
         try:
             receiver = CallbackReceiver(self.callbacks, secret=os.environ.get("KLING_CALLBACK_SECRET") or None)
         except InvalidRequest as error:

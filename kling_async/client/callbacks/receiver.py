@@ -23,6 +23,7 @@ from kling_async.client.callbacks.authenticator import Authenticator, secret_rul
 from kling_async.client.callbacks.bodies import Bodies, NoRoom, ReadPart, TooLarge, unpack
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.policy.arguments import check_kind, check_whole, shown_url, url_rule
+from kling_async.wire.constructors import explained
 from kling_async.wire.headers import find_header
 from kling_async.wire.tasks import TaskSnapshot
 from kling_async.wire.webhooks import Signature, read_callback
@@ -112,6 +113,7 @@ class CallbackServer:
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
 
+@explained
 class CallbackReceiver:
     """
     Receives the service's callbacks. Give it to a client as `callbacks=`, and serve it in one of three ways:

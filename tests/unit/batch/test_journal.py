@@ -26,7 +26,7 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kling_async.batch import database as database_module, queries
+from kling_async.batch import database as database_module, sums
 from kling_async.batch.database import Database
 from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.lock import RESERVE
@@ -995,8 +995,8 @@ class TestOpening:
         "make",
         [
             lambda path: path.write_text("a lighthouse at dusk\n" * 100),
-            lambda path: sqlite3.connect(path).executescript("CREATE TABLE row (position); PRAGMA user_version = 1"),
-            lambda path: sqlite3.connect(path).executescript("PRAGMA application_id = 1263291975"),
+            lambda path: run_sql(path, "CREATE TABLE row (position); PRAGMA user_version = 1"),
+            lambda path: run_sql(path, "PRAGMA application_id = 1263291975"),
         ],
         ids=["prompts", "another database", "without a version"],
     )
@@ -1111,6 +1111,11 @@ class TestOpening:
 
 
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "fullfsync": 1}
+
+
+def run_sql(path: Path, text: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(text)
 
 
 class TestDamage:
@@ -1873,13 +1878,13 @@ class TestReader:
             if not journals:
                 journals.append(Journal.open(path, ACCOUNT))
                 return -1
-            return queries.summarize(database).rows
+            return sums.summarize(database).rows
 
         def stumble(database: Database) -> int:
             if len(journals) == 1:
                 journals.append(Journal.open(path, ACCOUNT))
                 raise JournalCorrupt("of two moments")
-            return queries.summarize(database).rows
+            return sums.summarize(database).rows
 
         assert 0 == reader._ask(count)
 
