@@ -50,7 +50,9 @@ async def dry_run(
 
 
 def _already_sent(journal: Path) -> list[str]:
-    if not journal.exists():
+    try:
+        journal.stat()  # `exists` hides other errors since Python 3.14
+    except (FileNotFoundError, NotADirectoryError):
         return []
     with Reader(journal) as reader:
         counts = ", ".join(state_counts(reader.summary())) or "nothing"
