@@ -75,13 +75,17 @@ class RequestReader:
             reader = self._readers.get(name)
             if reader is None or value in (None, ""):
                 continue
+            if reader.keeps_text:
+                given[name] = value
+                continue
             try:
                 given[name] = reader.read(value, folder, is_text=is_text)
             except _NoFile as error:
                 broken.append(BrokenRule(name, shown(error.args[0]), "must be a URL, a path or Base64, as text"))
             except _NoItem as error:
                 broken.append(BrokenRule(name, shown(value), str(error)))
-        broken.sort(key=lambda rule: self.names.index(rule.field))
+        if len(broken) > 1:
+            broken.sort(key=lambda rule: self.names.index(rule.field))
         return self._class(**given), tuple(broken)
 
 
@@ -138,7 +142,7 @@ class _FieldReader:
         types: Of which it may be.
         item_kinds: Of which the items of a list may be; empty if it is no list.
         file: What it holds, if it holds a file; None otherwise.
-        keeps_text: Whether every text is a value as it is.
+        keeps_text: Whether every value is taken as it is.
     """
 
     types: tuple[Any, ...]
@@ -158,7 +162,7 @@ class _FieldReader:
             _NoFile: It holds a file, and *value* cannot be one.
             _NoItem: An item of *value* lacks fields, or has unknown ones.
         """
-        return value if self.keeps_text else self._with_items(self._read_texts(value) if is_text else value, folder)
+        return self._with_items(self._read_texts(value) if is_text else value, folder)
 
     def _read_texts(self, value: Any) -> Any:
         # A field that is given several times is a list of texts, each of one item or more.

@@ -232,9 +232,10 @@ def _rows(texts: Iterator[str], cell_max: int) -> Iterator[tuple[int, list[str],
         except csv.Error as error:  # the rest of the file may be the rest of a cell
             yield number, [], f"is not valid CSV: {error}; the rest is not read"
             return
-        if HALF_A_PAIR.search("".join(cells)):
+        text = "".join(cells)
+        if not text.isascii() and HALF_A_PAIR.search(text):
             yield number, [], UNDECODED
-        elif any(cells):
+        elif text:
             yield number, cells, ""
 
 
