@@ -4,7 +4,7 @@ The tools: names, descriptions, arguments and annotations, as a model reads them
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from mcp.server.elicitation import AcceptedElicitation
 from mcp.server.mcpserver import Context, Elicit, Resolve
@@ -96,10 +96,10 @@ def _creating_tool(service: AgentService, draft: Draft, name: str, description: 
         return question
 
     async def create(context: AnyContext, answer: Any, wait_seconds: float, **fields: Any) -> CallToolResult:
-        request = draft(**fields)
-        if not isinstance(answer, AcceptedElicitation) or (answer.data is not None and not answer.data.allow):
+        approval = _approval_in(answer)
+        if approval is not None and not approval.allow:
             raise ToolError("The user did not agree to pay for this. Nothing was sent.")
-        return await service.create(request, wait_seconds, context, is_on_top=answer.data is not None)
+        return await service.create(draft(**fields), wait_seconds, context, is_on_top=approval is not None)
 
     in_context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
     asking = Annotated[ElicitationResult[Approval], Resolve(_with_signature(ask, [in_context, *shared]))]
@@ -111,6 +111,13 @@ def _creating_tool(service: AgentService, draft: Draft, name: str, description: 
     ]
     function = _with_signature(create, [*shared, *own], Annotated[CallToolResult, TaskReport])
     return _tool(function, _CREATES, name, description)
+
+
+def _approval_in(answer: object) -> Approval | None:
+    # None if nobody was asked. Who has closed the question did not allow it.
+    if not isinstance(answer, AcceptedElicitation):
+        return Approval(allow=False)
+    return cast("AcceptedElicitation[Any]", answer).data
 
 
 def _task_tools(service: AgentService) -> list[Tool]:
