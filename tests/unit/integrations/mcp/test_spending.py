@@ -10,6 +10,7 @@ import pytest
 from kling_async import GATEWAY
 from kling_async.emulator import faults
 from tests.fakes.agents import agent
+from tests.fakes.eventually import eventually
 
 FOREVER = (3600.0, 3600.0)
 
@@ -89,6 +90,21 @@ async def test_limit_shrinks_again_if_the_service_refuses(tmp_path: Path) -> Non
         assert [0, 5] == [one.tasks, one.service.spending.budget.limit.units]
 
 
+@pytest.mark.parametrize("wait_seconds", [0, 60])
+async def test_limit_shrinks_again_if_the_task_fails(wait_seconds: int, tmp_path: Path) -> None:
+    """
+    What was not billed is not left for requests that nobody has agreed to, whether the call waits or not.
+    """
+    async with agent(tmp_path, faults.failing_task(), units=5, answer=lambda: "yes") as one:
+        await one("generate_images", prompt="a fox", wait_seconds=wait_seconds)
+        await eventually(lambda: not one.service.client.unfinished)
+        assert [1, 5, 0] == [
+            one.tasks,
+            one.service.spending.budget.limit.units,
+            one.service.spending.budget.reserved.units,
+        ]
+
+
 async def test_limit_stays_larger_if_the_fate_is_uncertain(tmp_path: Path) -> None:
     """
     The task may have been created, and its price stays reserved.
@@ -107,3 +123,15 @@ async def test_failed_tasks_give_back_what_was_reserved(tmp_path: Path) -> None:
         for _ in range(3):
             assert "TaskFailed" in (await one("generate_images", prompt="a fox")).error
         assert 8 == one.service.spending.budget.left.units
+
+
+async def test_request_of_unknown_price_is_refused_with_the_option_that_allows_it(tmp_path: Path) -> None:
+    """
+    Nobody can say what a scene of a video effect costs, so nobody is asked either.
+    """
+    scene = {"effect_scene": "squish", "image": "https://example.org/fox.png"}
+    async with agent(tmp_path, units=100, answer=lambda: "yes") as one:
+        assert "--unknown-units" in (await one("create_task", kind="video-effect", fields=scene)).error
+        estimate = (await one("estimate_cost", kind="video-effect", fields=scene)).fields
+        assert [None, None, False] == [estimate["units"], estimate["units_at_most"], estimate["fits_limit"]]
+        assert [0, []] == [one.tasks, one.questions]
