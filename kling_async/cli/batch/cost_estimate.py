@@ -11,6 +11,7 @@ import attrs
 from kling_async.cli.batch.input_parser import InputLine
 from kling_async.cli.formatting import FILE_NOUNS, count_files, describe_files, file_noun, format_units, plural
 from kling_async.cli.json_output import number_of
+from kling_async.policy.spending import UNKNOWN_AMOUNT, Amount, amount_of_task
 from kling_async.wire.dialects import GATEWAY, Dialect
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of, model_of
@@ -59,6 +60,7 @@ class CostEstimate:
         files: The files of each kind, such as "image", at most.
         units: The sum of the units that are known.
         unpriced: Requests whose units are unknown.
+        most: What all requests may cost at most, of those whose price is known.
     """
 
     dialect: Dialect
@@ -68,6 +70,7 @@ class CostEstimate:
     units: Decimal = attrs.field(default=Decimal(0), init=False)
     dollars: Decimal = attrs.field(default=Decimal(0), init=False)
     unpriced: int = attrs.field(default=0, init=False)
+    most: Amount = attrs.field(default=UNKNOWN_AMOUNT, init=False)
 
     def add(self, line: InputLine) -> None:
         request = line.request
@@ -79,6 +82,7 @@ class CostEstimate:
         files = _files_of(endpoint, request)
         self.files += files
         self.kinds[RequestKind(endpoint.name, model_name, files.total(), has_image)] += 1
+        self.most = self.most.plus(amount_of_task(endpoint, request, self.dialect))
         units = endpoint.units(request, self.dialect)
         if units is None:
             self.unpriced += 1
@@ -91,6 +95,17 @@ class CostEstimate:
     @property
     def requests(self) -> int:
         return self.kinds.total()
+
+    def beyond(self, limit: Amount) -> str | None:
+        """
+        Return in words how the requests do not fit into *limit*; None if they do, as far as their prices are known.
+        """
+        parts = []
+        if limit.units is not None and (self.most.units or 0) > limit.units:
+            parts.append(f"it may take {plural(self.most.units or 0, 'unit')} of {format_units(limit.units)}")
+        if limit.cost is not None and (self.most.cost or 0) > limit.cost:
+            parts.append(f"it may cost {Amount(cost=self.most.cost)} of {Amount(cost=limit.cost)}")
+        return " and ".join(parts) or None
 
     def lines(self) -> list[str]:
         """
