@@ -32,7 +32,8 @@ from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import KlingError
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import check_flag, check_kind, check_many, check_timeout, check_whole, refuse
-from kling_async.policy.async_with import UsedWithAsyncWith
+from kling_async.wire.async_with import UsedWithAsyncWith
+from kling_async.wire.constructors import explained
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -57,6 +58,7 @@ class Added:
     missing: int
 
 
+@explained
 class Batch(UsedWithAsyncWith):
     """
     Many requests and their journal: after a crash, the same program continues.

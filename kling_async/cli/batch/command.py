@@ -30,7 +30,7 @@ Examples:
 """
 
 _GO_WITH: Final[Mapping[str, frozenset[str]]] = {
-    "status": frozenset({"status", "as_json"}),
+    "status": frozenset({"status", "as_json", "is_emulated"}),
     "results": frozenset({"results", "source", "journal", "form", "as_json", "is_emulated"}),
     "trace": frozenset({"trace", "journal", "as_json"}),
 }
@@ -58,14 +58,14 @@ def batch(
     """
     _check_combination(context)
     if options.status is not None:
-        journal = options.status
+        journal = _journal_for(str(options.status), is_emulated=service.is_emulated)
         end(lambda: show_status(journal, as_json=options.as_json))
     if options.trace is not None:
         path = options.trace
         end(lambda: trace_file(path, options.journal, as_json=options.as_json))
     if options.results:
         results, form = (
-            options.journal or _results_of(source, is_emulated=service.is_emulated),
+            options.journal or _journal_for(source, is_emulated=service.is_emulated),
             options.results_format(),
         )
         end(lambda: print_results(results, form))
@@ -116,8 +116,8 @@ def _journal_of(source: str, *, is_emulated: bool) -> Path | None:
     return earlier if earlier.exists() and not journal.exists() else journal
 
 
-def _results_of(source: str | None, *, is_emulated: bool) -> Path:
-    # The input of a run stands for its journal.
+def _journal_for(source: str | None, *, is_emulated: bool) -> Path:
+    # The input of a run stands for its journal, to report on it.
     if source is None or source == STDIN:
         raise typer.BadParameter("give a journal, or the input that was run", param_hint="INPUT")
     path = Path(source)

@@ -2,18 +2,19 @@
 Counts what a batch would send, and estimates its cost.
 """
 
+import functools
 from collections import Counter
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import attrs
 
 from kling_async.cli.batch.input_parser import InputLine
 from kling_async.cli.formatting import FILE_NOUNS, count_files, describe_files, file_noun, format_units, plural
 from kling_async.cli.json_output import number_of
-from kling_async.policy.spending import UNKNOWN_AMOUNT, Amount, amount_of_task
+from kling_async.policy.spending import Amount
 from kling_async.wire.dialects import GATEWAY, Dialect
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of
+from kling_async.wire.endpoints.base import TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of, model_of
 from kling_async.wire.redaction import one_line, shorten
 
@@ -25,8 +26,7 @@ The number of lines of the input that are shown.
 """
 
 
-@attrs.frozen
-class RequestKind:
+class RequestKind(NamedTuple):
     """
     Requests that cost the same.
 
@@ -60,7 +60,6 @@ class CostEstimate:
         files: The files of each kind, such as "image", at most.
         units: The sum of the units that are known.
         unpriced: Requests whose units are unknown.
-        most: What all requests may cost at most, of those whose price is known.
     """
 
     dialect: Dialect
@@ -70,22 +69,25 @@ class CostEstimate:
     units: Decimal = attrs.field(default=Decimal(0), init=False)
     dollars: Decimal = attrs.field(default=Decimal(0), init=False)
     unpriced: int = attrs.field(default=0, init=False)
-    most: Amount = attrs.field(default=UNKNOWN_AMOUNT, init=False)
+    _more_units: Decimal = attrs.field(default=Decimal(0), init=False)  # of those of which only the most is known
+    _more_dollars: Decimal = attrs.field(default=Decimal(0), init=False)
 
     def add(self, line: InputLine) -> None:
         request = line.request
         if request is None:
             raise ValueError(f"line {line.number} is not a request")
-        endpoint = endpoint_of(type(request))
-        model_name = model_of(request, self.dialect)
+        endpoint, model_name = endpoint_of(type(request)), model_of(request, self.dialect)
         has_image = bool(sources_of(endpoint, request))
-        files = _files_of(endpoint, request)
-        self.files += files
-        self.kinds[RequestKind(endpoint.name, model_name, files.total(), has_image)] += 1
-        self.most = self.most.plus(amount_of_task(endpoint, request, self.dialect))
+        most, file_kinds = endpoint.files(request), _file_kinds(endpoint.results)
+        for kind in file_kinds:
+            self.files[kind] += most
+        self.kinds[RequestKind(endpoint.name, model_name, most * len(file_kinds), has_image)] += 1
         units = endpoint.units(request, self.dialect)
         if units is None:
             self.unpriced += 1
+            if (most_units := endpoint.units_at_most(request, self.dialect)) is not None:
+                self._more_units += most_units
+                self._more_dollars += most_units * (endpoint.unit_price or 0)
         else:
             self.units += units
             self.dollars += units * (endpoint.unit_price or 0)
@@ -96,15 +98,22 @@ class CostEstimate:
     def requests(self) -> int:
         return self.kinds.total()
 
+    @property
+    def most(self) -> Amount:
+        """
+        What all requests may cost at most, of those of which that is known.
+        """
+        return Amount(self.units + self._more_units, self.dollars + self._more_dollars)
+
     def beyond(self, limit: Amount) -> str | None:
         """
         Return in words how the requests do not fit into *limit*; None if they do, as far as their prices are known.
         """
-        parts = []
-        if limit.units is not None and (self.most.units or 0) > limit.units:
-            parts.append(f"it may take {plural(self.most.units or 0, 'unit')} of {format_units(limit.units)}")
-        if limit.cost is not None and (self.most.cost or 0) > limit.cost:
-            parts.append(f"it may cost {Amount(cost=self.most.cost)} of {Amount(cost=limit.cost)}")
+        units, cost, parts = self.most.units or Decimal(0), self.most.cost or Decimal(0), []
+        if limit.units is not None and units > limit.units:
+            parts.append(f"it may take {plural(units, 'unit')} of {format_units(limit.units)}")
+        if limit.cost is not None and cost > limit.cost:
+            parts.append(f"it may cost {Amount(cost=cost)} of {Amount(cost=limit.cost)}")
         return " and ".join(parts) or None
 
     def lines(self) -> list[str]:
@@ -137,7 +146,7 @@ class CostEstimate:
         return known + (f"; units unknown for {plural(self.unpriced, 'request')}" if self.unpriced else "")
 
     def as_json(self) -> dict[str, Any]:
-        kinds = [{**attrs.asdict(kind), "requests": count} for kind, count in self.kinds.most_common()]
+        kinds = [{**kind._asdict(), "requests": count} for kind, count in self.kinds.most_common()]
         return {
             "requests": self.requests,
             "pictures": self.files.total(),  # of every kind: the name is older than the other kinds, and stays
@@ -149,10 +158,10 @@ class CostEstimate:
         }
 
 
-def _files_of(endpoint: Endpoint[Any], request: TaskRequest) -> Counter[str]:
+@functools.cache
+def _file_kinds(results: tuple[str, ...]) -> tuple[str, ...]:
     # Voices and elements are no files.
-    most = endpoint.files(request)
-    return Counter({kind: most for kind in FILE_NOUNS if f"{kind}s" in endpoint.results})
+    return tuple(kind for kind in FILE_NOUNS if f"{kind}s" in results)
 
 
 def _origin(kind: RequestKind) -> str:

@@ -11,7 +11,6 @@ from typing import Final
 
 import attrs
 
-from kling_async.batch.journal import Reader
 from kling_async.cli.batch.cost_estimate import CostEstimate
 from kling_async.cli.batch.input_checks import check_input, good_lines
 from kling_async.cli.batch.input_source import InputSource
@@ -53,10 +52,12 @@ async def dry_run(
     dialect = _dialect_of(service)
     budget = spending.make_budget()
     checks = RequestChecks(dialect, Slots(service.slots))
-    checks_result = await check_input(source, checks, skips_invalid=options.skip_invalid)
     estimate = CostEstimate(dialect)
-    async for line in good_lines(source, checks, checks_result):
-        estimate.add(line)
+    checked = await check_input(source, checks, skips_invalid=options.skip_invalid, on_valid=estimate.add)
+    if checked.repeated:  # which lines those are is known only now
+        estimate = CostEstimate(dialect)
+        async for line in good_lines(source, checks, checked):
+            estimate.add(line)
     if options.as_json:
         write_line(sys.stdout, json.dumps(estimate.as_json()))
         return ExitCode.SUCCESS
@@ -72,8 +73,12 @@ async def dry_run(
 
 
 def _already_sent(journal: Path) -> list[str]:
-    if not journal.exists():
+    try:
+        journal.stat()  # `exists` hides other errors since Python 3.14
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    from kling_async.batch.journal import Reader  # noqa: PLC0415 (it loads SQLite)
+
     with Reader(journal) as reader:
         counts = ", ".join(state_counts(reader.summary())) or "nothing"
     return ["", f"Rows that {journal} already has are not sent again: {counts}."]

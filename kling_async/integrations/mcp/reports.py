@@ -94,8 +94,8 @@ class TaskReport:
     status: str
     message: str = ""
     units_billed: float | None = None
-    files: list[FileReport] = dataclasses.field(default_factory=list)
-    made: list[RecordReport] = dataclasses.field(default_factory=list)
+    files: list[FileReport] = dataclasses.field(default_factory=list[FileReport])
+    made: list[RecordReport] = dataclasses.field(default_factory=list[RecordReport])
     next_step: str = ""
 
     def as_text(self) -> str:
@@ -124,7 +124,7 @@ class TaskLine:
     prompt: str
     created_at: str | None
     message: str = ""
-    paths: list[str] = dataclasses.field(default_factory=list)
+    paths: list[str] = dataclasses.field(default_factory=list[str])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +230,7 @@ def task_report(
         files=[
             _file_report(file, path) for file, path in itertools.zip_longest(output.files, paths) if file is not None
         ],
-        made=list(map(record_report, (*output.voices, *output.elements))),
+        made=[*map(record_report, output.voices), *map(record_report, output.elements)],
         next_step=next_step,
     )
 

@@ -5,6 +5,7 @@ What the tools do, with one client for all calls: create tasks, wait, look, list
 import asyncio
 import contextlib
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -84,6 +85,7 @@ class AgentService:
             folder: Where files are saved. It must exist.
             is_remote: Whether callers may be on other machines. They can then send no files but those in the folder.
         """
+        log.open(client.base_url)
         drafts = Drafts(client.dialect, folder, is_remote=is_remote)
         return cls(client, drafts, Spending(budget, client.dialect), log, folder)
 
@@ -111,6 +113,8 @@ class AgentService:
             if is_on_top and not isinstance(error, SubmissionUncertain):
                 self.spending.withdraw(request)
             raise
+        if is_on_top:
+            self.log.when_failed(handle.task_id, functools.partial(self.spending.withdraw, request))
         await context.report_progress(0, wait_seconds or None, f"accepted as task {handle.task_id}")
         return await self._outcome(handle, wait_seconds - (asyncio.get_running_loop().time() - began), context)
 

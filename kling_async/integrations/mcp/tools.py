@@ -96,10 +96,10 @@ def _creating_tool(service: AgentService, draft: Draft, name: str, description: 
         return question
 
     async def create(context: AnyContext, answer: Any, wait_seconds: float, **fields: Any) -> CallToolResult:
-        request = draft(**fields)
-        if not isinstance(answer, AcceptedElicitation) or (answer.data is not None and not answer.data.allow):
+        approval = _approval_in(answer)
+        if approval is not None and not approval.allow:
             raise ToolError("The user did not agree to pay for this. Nothing was sent.")
-        return await service.create(request, wait_seconds, context, is_on_top=answer.data is not None)
+        return await service.create(draft(**fields), wait_seconds, context, is_on_top=approval is not None)
 
     in_context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
     asking = Annotated[ElicitationResult[Approval], Resolve(_with_signature(ask, [in_context, *shared]))]
@@ -111,6 +111,14 @@ def _creating_tool(service: AgentService, draft: Draft, name: str, description: 
     ]
     function = _with_signature(create, [*shared, *own], Annotated[CallToolResult, TaskReport])
     return _tool(function, _CREATES, name, description)
+
+
+def _approval_in(answer: object) -> Approval | None:
+    # None if nobody was asked. Who has closed the question did not allow it.
+    if not isinstance(answer, AcceptedElicitation):
+        return Approval(allow=False)
+    approval: Approval | None = answer.data
+    return approval
 
 
 def _task_tools(service: AgentService) -> list[Tool]:
@@ -219,7 +227,8 @@ def _free_tools(service: AgentService) -> list[Tool]:
 
 
 def _tool(function: Callable[..., Any], annotations: ToolAnnotations, name: str, description: str) -> Tool:
-    tool = CheckedTool.from_function(function, name, description=description, annotations=annotations)
+    title = name.replace("_", " ").capitalize()
+    tool = CheckedTool.from_function(function, name, title, description, annotations=annotations)
     tool.parameters = plain_schema(tool.parameters)
     return tool
 

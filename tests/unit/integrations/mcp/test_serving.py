@@ -80,7 +80,7 @@ async def test_tools_work_over_http(mode: str, tmp_path: Path) -> None:
         assert {task["task_id"] for task in tasks} == {task.task_id for task in here.emulator.ledger.tasks}
 
 
-async def test_saved_files_can_be_read_by_their_links(tmp_path: Path) -> None:
+async def test_saved_files_can_be_read_by_their_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     By an agent on another machine; other files cannot, wherever they are.
     """
@@ -97,6 +97,9 @@ async def test_saved_files_can_be_read_by_their_links(tmp_path: Path) -> None:
         for path in (outside, folder / "link.png", folder / ".." / "secret.png", folder / "kling-async-tasks.jsonl"):
             with pytest.raises(MCPError):
                 await one.client.read_resource(f"file://{path}")
+        monkeypatch.setattr("kling_async.integrations.mcp.server.READ_MAX", 10)
+        with pytest.raises(MCPError, match="has more than 10 bytes"):
+            await one.client.read_resource(link.uri)
 
 
 async def test_agent_elsewhere_cannot_have_files_of_this_machine_sent(tmp_path: Path) -> None:
