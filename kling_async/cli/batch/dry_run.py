@@ -51,7 +51,9 @@ async def dry_run(
 
 
 def _already_sent(journal: Path) -> list[str]:
-    if not journal.exists():
+    try:
+        journal.stat()  # `exists` hides other errors since Python 3.14
+    except (FileNotFoundError, NotADirectoryError):
         return []
     from kling_async.batch.journal import Reader  # noqa: PLC0415 (it loads SQLite)
 

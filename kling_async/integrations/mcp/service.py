@@ -5,6 +5,7 @@ What the tools do, with one client for all calls: create tasks, wait, look, list
 import asyncio
 import contextlib
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -111,6 +112,8 @@ class AgentService:
             if is_on_top and not isinstance(error, SubmissionUncertain):
                 self.spending.withdraw(request)
             raise
+        if is_on_top:
+            self.log.when_failed(handle.task_id, functools.partial(self.spending.withdraw, request))
         await context.report_progress(0, wait_seconds or None, f"accepted as task {handle.task_id}")
         return await self._outcome(handle, wait_seconds - (asyncio.get_running_loop().time() - began), context)
 

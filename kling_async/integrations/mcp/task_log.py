@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -17,7 +17,8 @@ from kling_async.client.events import EventKind, TaskEvent
 from kling_async.errors import SubmissionUncertain
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import one_line, shorten
-from kling_async.wire.tasks import TaskSnapshot
+from kling_async.wire.status import is_final
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 __all__ = ["KnownTask", "TaskLog"]
 
@@ -74,6 +75,7 @@ class TaskLog:
 
     path: Path
     _tasks: dict[str, KnownTask] = attrs.field(factory=dict[str, KnownTask], init=False)
+    _on_failure: dict[str, Callable[[], object]] = attrs.field(factory=dict[str, Callable[[], object]], init=False)
 
     def __attrs_post_init__(self) -> None:
         for task in _read(self.path):
@@ -88,6 +90,13 @@ class TaskLog:
         """
         return self._tasks.get(task_id)
 
+    def when_failed(self, task_id: str, call: Callable[[], object]) -> None:
+        """
+        Call a function once if this task fails; at once if it has failed already.
+        """
+        self._on_failure[task_id] = call
+        self._call_back(task_id)
+
     def note(self, event: TaskEvent) -> None:
         """
         Take note of a step of a task.
@@ -100,6 +109,15 @@ class TaskLog:
         elif task_id is not None and (task := self._tasks.get(task_id)) is not None:
             snapshot = event.snapshot or task.snapshot
             self._tasks[task_id] = attrs.evolve(task, snapshot=snapshot, paths=event.paths or task.paths)
+            self._call_back(task_id)
+
+    def _call_back(self, task_id: str) -> None:
+        task = self._tasks.get(task_id)
+        if task is None or task.snapshot is None or not is_final(task.snapshot.task_status):
+            return
+        call = self._on_failure.pop(task_id, None)
+        if call is not None and task.snapshot.task_status is TaskStatus.FAILED:
+            call()
 
     def _add(self, task: KnownTask) -> None:
         self._keep(task)

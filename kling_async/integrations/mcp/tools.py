@@ -4,7 +4,7 @@ The tools: names, descriptions, arguments and annotations, as a model reads them
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal
 
 from mcp.server.elicitation import AcceptedElicitation
 from mcp.server.mcpserver import Context, Elicit, Resolve
@@ -117,7 +117,8 @@ def _approval_in(answer: object) -> Approval | None:
     # None if nobody was asked. Who has closed the question did not allow it.
     if not isinstance(answer, AcceptedElicitation):
         return Approval(allow=False)
-    return cast("AcceptedElicitation[Any]", answer).data
+    approval: Approval | None = answer.data
+    return approval
 
 
 def _task_tools(service: AgentService) -> list[Tool]:
