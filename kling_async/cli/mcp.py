@@ -16,6 +16,7 @@ import typer
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.formatting import plural
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import parse_address, require_pillow
 from kling_async.cli.request_checks import make_folder
@@ -97,7 +98,7 @@ def mcp(*, options: McpOptions, service: EmulatedServiceOptions) -> None:
     try:
         from kling_async.integrations.mcp import TaskLog  # noqa: PLC0415 (the SDK takes 2 s)
     except ImportError as error:
-        if error.name != "mcp":
+        if error.name not in {"mcp", "jinja2", "PIL"}:
             raise
         print_error(str(error))
         raise typer.Exit(ExitCode.USAGE) from None
@@ -134,7 +135,10 @@ async def _serve(
                 await serve_stdio(server)
             elif not await _serve_http(server, address, token, options.host_name or ()):
                 return ExitCode.USAGE
-    print_error(f"Spent: {budget.spent}.")
+    running = len(client.unfinished)
+    print_error(
+        f"Spent: {budget.spent}.", *([f"Still running: {plural(running, 'task')}; see {log.path}"] if running else [])
+    )
     return ExitCode.SUCCESS
 
 

@@ -66,7 +66,8 @@ class TaskHandle:
     _charge: Charge | None = attrs.field(default=None, init=False)
     _on_final: Callable[["TaskHandle"], object] | None = attrs.field(default=None, init=False)
     _on_unconfirmed: Callable[[TaskSnapshot], object] | None = attrs.field(default=None, init=False)
-    _waiters: dict["asyncio.Future[None]", None] = attrs.field(factory=dict, init=False)  # a set that keeps their order
+    _waiter: "asyncio.Future[None] | None" = attrs.field(default=None, init=False)  # one needs no dict
+    _others: dict["asyncio.Future[None]", None] | None = attrs.field(default=None, init=False)  # an ordered set
     _listeners: dict["asyncio.Queue[TaskSnapshot | KlingError]", None] | None = attrs.field(default=None, init=False)
 
     def __repr__(self) -> str:
@@ -122,12 +123,19 @@ class TaskHandle:
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
             timer = loop.call_later(timeout, _wake, waiter) if timeout is not None else None
-            self._waiters[waiter] = None
+            if self._waiter is None:
+                self._waiter = waiter
+            else:
+                others = self._others = self._others or {}
+                others[waiter] = None
             try:
                 self._watch(self)
                 await waiter
             finally:
-                del self._waiters[waiter]
+                if self._waiter is waiter:
+                    self._waiter = None
+                elif self._others is not None:
+                    del self._others[waiter]
                 if timer is not None:
                     timer.cancel()
                 del waiter, timer  # otherwise an error's traceback holds them and they hold the error, until a gc
@@ -172,7 +180,9 @@ class TaskHandle:
         """
         Whether a caller waits, or slots are held until the task's end is seen.
         """
-        return bool(self._waiters or self._listeners) or (self._lease is not None and not self._lease.is_released)
+        if self._waiter is not None or self._others or self._listeners:
+            return True
+        return self._lease is not None and not self._lease.is_released
 
     def accept(
         self,
@@ -213,8 +223,8 @@ class TaskHandle:
             for news in self._listeners:
                 news.put_nowait(later)
         if self.is_settled:
-            for waiter in self._waiters:
-                if not waiter.done():
+            for waiter in (self._waiter, *(self._others or ())):
+                if waiter is not None and not waiter.done():
                     waiter.set_result(None)
         self._report(later, held)
 
@@ -236,8 +246,8 @@ class TaskHandle:
         """
         if self.is_settled:
             return
-        for waiter in self._waiters:
-            if not waiter.done():
+        for waiter in (self._waiter, *(self._others or ())):
+            if waiter is not None and not waiter.done():
                 waiter.set_exception(attrs.evolve(error))  # a copy for each: a traceback belongs to one `raise`
         for news in self._listeners or ():
             news.put_nowait(attrs.evolve(error))

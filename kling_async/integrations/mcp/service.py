@@ -85,6 +85,7 @@ class AgentService:
             folder: Where files are saved. It must exist.
             is_remote: Whether callers may be on other machines. They can then send no files but those in the folder.
         """
+        log.open(client.base_url)
         drafts = Drafts(client.dialect, folder, is_remote=is_remote)
         return cls(client, drafts, Spending(budget, client.dialect), log, folder)
 

@@ -227,7 +227,8 @@ def _free_tools(service: AgentService) -> list[Tool]:
 
 
 def _tool(function: Callable[..., Any], annotations: ToolAnnotations, name: str, description: str) -> Tool:
-    tool = CheckedTool.from_function(function, name, description=description, annotations=annotations)
+    title = name.replace("_", " ").capitalize()
+    tool = CheckedTool.from_function(function, name, title, description, annotations=annotations)
     tool.parameters = plain_schema(tool.parameters)
     return tool
 
