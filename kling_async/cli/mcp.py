@@ -21,11 +21,10 @@ from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import parse_address, require_pillow
 from kling_async.cli.request_checks import make_folder
 from kling_async.cli.service_options import EmulatedServiceOptions
+from kling_async.cli.spending import unknown_amount
 from kling_async.cli.terminal import print_error
 from kling_async.client.budget import Budget
 from kling_async.policy.host_networks import is_surely_local
-from kling_async.policy.spending import Amount
-from kling_async.wire.endpoints.video_models import UNIT_PRICE
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -82,11 +81,10 @@ class McpOptions:
         Return the budget of the server.
         """
         units = _DEFAULT_UNITS if self.max_units is None and self.max_cost is None else self.max_units
-        unknown = self.unknown_units
         return Budget(
             units=units,
             cost=self.max_cost,
-            unknown=None if unknown is None else Amount(unknown, unknown * float(UNIT_PRICE)),
+            unknown=unknown_amount(self.unknown_units),
         )
 
 

@@ -21,6 +21,7 @@ from kling_async.errors import BudgetExceeded
 from kling_async.policy.arguments import check_kind, check_seconds, refuse
 from kling_async.policy.spending import Amount, amount_of_call, amount_of_task
 from kling_async.wire.calls.call import Call
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 
@@ -34,6 +35,7 @@ The share of all requests that belong to no journal.
 """
 
 
+@explained
 class Budget:
     """
     A limit of what may be spent, for a client or a batch. Several may share one.
