@@ -42,6 +42,8 @@ Examples:
 
 _TOKEN: Final = "KLING_MCP_TOKEN"  # noqa: S105 (the name of a variable)
 
+_WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 (it is compared with)
+
 _DEFAULT_UNITS: Final = 20.0
 """
 Units that may be spent without an option: two pictures of the vendor's newest model, or half a minute of video.
@@ -104,6 +106,9 @@ def mcp(*, options: McpOptions, service: EmulatedServiceOptions) -> None:
     address = None if options.http is None else parse_address(options.http, "--http")
     if address is not None and token is None and not is_surely_local(address[0]):
         what = f"others could spend your money: set {_TOKEN}, or listen on 127.0.0.1"
+        raise typer.BadParameter(what, param_hint="--http")
+    if address is not None and address[0] in _WILDCARDS and not options.host_name:
+        what = f"requests to {address[0]} come by another name, and are refused without it: add --host-name NAME"
         raise typer.BadParameter(what, param_hint="--http")
     if service.is_emulated:
         require_pillow()

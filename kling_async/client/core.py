@@ -111,7 +111,7 @@ class ClientCore:
         queries = HttpStatusQueries(self.transport, polling.answer_timeout, dialect)
         self._poller = Poller(polling, queries, functools.partial(strategy_for, dialect))
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
-        self.tasks: Final = KnownTasks(self.transport, dialect, self._publisher, self.open, self._watch)
+        self.tasks: Final = KnownTasks(self.transport, dialect, self.spending, self._publisher, self.open, self._watch)
         self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
         self.calls: Final = OneShotCalls(self.transport, self.spending, self.open)
         self.free_calls: Final = FreeCalls(self.transport, dialect, self.open)

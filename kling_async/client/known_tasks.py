@@ -11,6 +11,7 @@ import attrs
 from kling_async.client.events import EventPublisher, TaskEvents
 from kling_async.client.handle import TaskHandle
 from kling_async.client.retries import find_in
+from kling_async.client.spending import Spending
 from kling_async.client.submission import may_be_task_of
 from kling_async.client.transport import Transport
 from kling_async.errors import InvalidRequest, TaskNotFound
@@ -40,6 +41,7 @@ class KnownTasks:
 
     _transport: Transport
     _dialect: Dialect
+    _spending: Spending
     _publisher: EventPublisher
     _open: Callable[[], None]
     _watch: Callable[[TaskHandle], None]
@@ -69,6 +71,8 @@ class KnownTasks:
             if events is None:
                 events = self._publisher.pick_up(task_id, endpoint)
             handle = self._handles[task_id] = TaskHandle(task_id, None, self._watch, events, endpoint)
+            if self._spending.budget is not None:
+                handle.charge = self._spending.pick_up(task_id, endpoint)
         return handle
 
     def events_of(self, task_id: str) -> TaskEvents:

@@ -41,11 +41,17 @@ from kling_async.integrations.mcp.waiting import wait_for
 from kling_async.media.input_files import read_inputs
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named, endpoint_of, model_of
+from kling_async.wire.request_fields import shown
 from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus
 
-__all__ = ["SUBMIT_FOR", "AgentService"]
+__all__ = ["STATUSES", "SUBMIT_FOR", "AgentService"]
 
 AnyContext: TypeAlias = Context[Any, Any]
+
+STATUSES: Final = ("submitted", "processing", "succeeded", "failed", "uncertain")
+"""
+The statuses by which tasks can be listed. Services may have others, which lists show as they are.
+"""
 
 SUBMIT_FOR: Final = 30.0
 """
@@ -167,8 +173,11 @@ class AgentService:
         List the tasks of this server, or those of the account.
 
         Raises:
+            ToolError: There is no such status.
             KlingError: What `client.tasks` raises.
         """
+        if status and status not in STATUSES:
+            raise ToolError(f"status={shown(status)}: must be one of {', '.join(STATUSES)}")
         lines = [line_of(task) for task in self.log if kind in ("", task.kind)][::-1]
         if source == "account":
             lines = await self._account_lines(kind or DEFAULT_ENDPOINT.name, status, limit + 1)

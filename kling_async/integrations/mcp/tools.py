@@ -18,7 +18,7 @@ from kling_async.integrations.mcp.arguments import choice, object_of, plain_sche
 from kling_async.integrations.mcp.checked_tool import CheckedTool
 from kling_async.integrations.mcp.drafts import Draft
 from kling_async.integrations.mcp.reports import AccountReport, CostReport, KindReport, RecordList, TaskList, TaskReport
-from kling_async.integrations.mcp.service import AgentService, AnyContext
+from kling_async.integrations.mcp.service import STATUSES, AgentService, AnyContext
 from kling_async.integrations.mcp.spending import Approval
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 
@@ -33,8 +33,6 @@ _PICTURES_FOR: Final = 45
 """
 Seconds that calls wait by default: many client programs give up after 60.
 """
-
-_STATUSES: Final = ("submitted", "processing", "succeeded", "failed")
 
 _WAITING: Final = "Seconds to wait for the result; 0 returns the task id at once."
 
@@ -142,7 +140,7 @@ def _task_tools(service: AgentService) -> list[Tool]:
     async def list_tasks(
         source: Annotated[Literal["server", "account"], Field(description="Whose tasks.")] = "server",
         kind: Annotated[str, kind_schema] = "",
-        status: Annotated[str, choice("Only with this status.", _STATUSES)] = "",
+        status: Annotated[str, choice("Only with this status.", STATUSES)] = "",
         limit: Annotated[int, Field(description="Tasks to return at most.", ge=1, le=100)] = 20,
     ) -> Annotated[CallToolResult, TaskList]:
         return await service.tasks(source, kind, status, limit)
@@ -227,7 +225,7 @@ def _free_tools(service: AgentService) -> list[Tool]:
 
 
 def _tool(function: Callable[..., Any], annotations: ToolAnnotations, name: str, description: str) -> Tool:
-    title = name.replace("_", " ").capitalize()
+    title = name.replace("_", " ").capitalize() + (" (costs money)" if annotations is _CREATES else "")
     tool = CheckedTool.from_function(function, name, title, description, annotations=annotations)
     tool.parameters = plain_schema(tool.parameters)
     return tool
