@@ -12,7 +12,12 @@ try:
 except ImportError:  # the extra "fast" is not there, or not for this interpreter
     orjson = None  # type: ignore[assignment]
 
-__all__ = ["dumps", "loads", "read_patiently", "with_shared_names"]
+__all__ = ["SHARES_NAMES", "dumps", "loads", "read_patiently", "with_shared_names"]
+
+SHARES_NAMES: Final = orjson is not None
+"""
+Whether `loads` itself returns one text for each name of a field.
+"""
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -59,10 +64,8 @@ def read_patiently(body: bytes) -> Any:
 def with_shared_names(value: Any) -> Any:
     """
     Return a value that `loads` has read, with one text for each name of a field, whatever it was read from: answers are
-    kept while their tasks run, and their names would take a third of that memory. orjson shares them by itself.
+    kept while their tasks run, and their names would take a third of that memory.
     """
-    if orjson is not None:
-        return value
     if isinstance(value, dict):
         return {sys.intern(name): with_shared_names(item) for name, item in value.items()}
     return [with_shared_names(item) for item in value] if isinstance(value, list) else value

@@ -14,6 +14,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
+from kling_async.integrations.mcp import account
 from kling_async.integrations.mcp.arguments import choice, object_of, plain_schema, text
 from kling_async.integrations.mcp.checked_tool import CheckedTool
 from kling_async.integrations.mcp.drafts import Draft
@@ -90,7 +91,9 @@ def _creating_tool(service: AgentService, draft: Draft, name: str, description: 
         request = draft(**fields)
         question = service.spending.question_for(request, context)
         if question is not None:
-            await service.check(request)  # nobody should be asked to pay for what cannot be sent
+            await account.check_rules(
+                request, service.client.dialect
+            )  # nobody should be asked to pay for what cannot be sent
         return question
 
     async def create(context: AnyContext, answer: Any, wait_seconds: float, **fields: Any) -> CallToolResult:
@@ -184,7 +187,7 @@ def _free_tools(service: AgentService) -> list[Tool]:
         kind: Annotated[str, choice("The kind of task.", kinds)],
         fields: Annotated[dict[str, Any], object_of("The request, by field, as for create_task.")],
     ) -> Annotated[CallToolResult, CostReport]:
-        return await service.estimate(service.drafts.request_of_kind(kind, fields))
+        return await account.estimate_cost(service.drafts.request_of_kind(kind, fields), service.spending)
 
     async def describe_kind(kind: Annotated[str, choice("The kind of task.", kinds)]) -> KindReport:
         return service.drafts.describe(kind)
@@ -195,10 +198,10 @@ def _free_tools(service: AgentService) -> list[Tool]:
         presets: Annotated[bool, Field(description="Those of the service, not those of the account.")] = False,
         limit: Annotated[int, Field(description="How many to return at most.", ge=1, le=500)] = 50,
     ) -> Annotated[CallToolResult, RecordList]:
-        return await service.library(kind, presets=presets, limit=limit)
+        return await account.list_library(service.client, kind, presets=presets, limit=limit)
 
     async def get_account() -> Annotated[CallToolResult, AccountReport]:
-        return await service.account()
+        return await account.describe_account(service.client, service.spending)
 
     return [
         _tool(

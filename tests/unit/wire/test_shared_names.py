@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kling_async.wire import json_text
+from kling_async.wire import codec, json_text
 from kling_async.wire.codec import read_task
 
 TASK = {
@@ -33,6 +33,7 @@ def test_answers_share_the_names_of_their_fields(*, has_orjson: bool, monkeypatc
     """
     if not has_orjson:
         monkeypatch.setattr(json_text, "orjson", None)
+        monkeypatch.setattr(codec, "SHARES_NAMES", False)
     body = json.dumps(TASK).encode()
 
     one, other = (read_task(json_text.loads(body)).raw for _ in range(2))
