@@ -26,6 +26,7 @@ class DurationEstimate:
         typical: Their median.
         shortest: Their minimum.
         is_known: Whether a task of the kind has ended yet.
+        count: Number of these tasks.
     """
 
     _seconds: collections.deque[float] = attrs.field(
@@ -34,6 +35,7 @@ class DurationEstimate:
     typical: float = attrs.field(default=0.0, init=False)
     shortest: float = attrs.field(default=0.0, init=False)
     is_known: bool = attrs.field(default=False, init=False)
+    count: int = attrs.field(default=0, init=False)
 
     def add(self, seconds: float) -> None:
         """
@@ -45,3 +47,4 @@ class DurationEstimate:
         self.typical = (ordered[middle] + ordered[~middle]) / 2
         self.shortest = ordered[0]
         self.is_known = True
+        self.count = len(ordered)

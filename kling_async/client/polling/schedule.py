@@ -18,6 +18,7 @@ import attrs
 
 from kling_async.client.polling.durations import DurationEstimate, Kind
 from kling_async.client.polling.health import ServiceHealth
+from kling_async.client.polling.strategy import FEW_TASKS
 from kling_async.policy.policies import PollPolicy
 
 __all__ = ["PollSchedule"]
@@ -25,6 +26,31 @@ __all__ = ["PollSchedule"]
 SAMPLE_SIZE: Final = 5
 """
 Number of tasks of a sample group that are polled at a time, unless one request can query more.
+"""
+
+
+SAMPLE_PRICE: Final = 0.25
+"""
+Seconds by which all tasks of a group may be noticed later if that saves one request for each of them.
+"""
+
+HEAD_START: Final = 0.25
+"""
+Share of the delay between polls that the other tasks of a group get when the first one has ended: it is among the
+quickest, and the service's rate is found meanwhile.
+"""
+
+CROWD: Final = 5
+CROWD_DELAY: Final = 0.15
+"""
+If a poll of all tasks takes many requests, the seconds between two polls of a task grow with the logarithm of their
+number: from five requests on, so many more for each 2.7 times as many.
+"""
+
+SHARED: Final = 0.35
+FEW: Final = 0.8
+"""
+Share of the usual delay between polls if one request shows all tasks, and for up to `FEW_TASKS`.
 """
 
 
@@ -160,7 +186,7 @@ class PollSchedule:
             elif at < item.at:
                 heapq.heapreplace(self._heap, (item.at, ticket, item))
             else:
-                return max(at, self.health.ready_at)
+                return max(at, self.health.rate.ready_at)
         return math.inf
 
     def schedule_now(self, task_id: str, now: float) -> None:
@@ -170,9 +196,9 @@ class PollSchedule:
         if (entry := self._being_polled.pop(task_id, None)) is not None:
             self._book(entry, now)
 
-    def note_polled(self, task_id: str, now: float) -> None:
+    def note_polled(self, task_id: str, now: float, took: float = 0.0) -> None:
         """
-        A poll of a task was answered: schedule the next one; no effect if it is scheduled already.
+        A poll of a task was answered after *took* seconds: schedule the next one; no effect if it is scheduled already.
         """
         entry = self._being_polled.pop(task_id, None)
         if entry is None:
@@ -183,7 +209,8 @@ class PollSchedule:
         elif entry.callback_at > -math.inf and now < (overdue_at := self._overdue_at(entry)):
             self._book(entry, overdue_at)
         elif entry.group.duration.is_known or entry.group.kind is None:
-            self._book(entry, now + self._interval(entry, now))
+            interval = self._interval(entry, now)
+            self._book(entry, now + max(interval - took, interval / 2))  # a slow service is not asked without a break
         else:
             self._join_group(entry, now)
 
@@ -247,11 +274,13 @@ class PollSchedule:
                 if other.group is group and other.ticket and other.at == self._overdue_at(other)
             ]
         group.duration.add(seconds)
-        group.first_delay = min(self.policy.early * group.duration.typical, group.duration.shortest)
+        # The more durations are known, the less likely is one much below the shortest of them.
+        group.first_delay = group.duration.shortest * (1 - (1 - self.policy.early) / group.duration.count)
         group.ticket = 0
+        later = now + HEAD_START * self._interval(entry, now)
         while group.entries:
             _, sampled = group.entries.popitem(last=False)
-            self._book(sampled, max(now, sampled.since + group.first_delay))
+            self._book(sampled, max(later, sampled.since + group.first_delay))
         for other in waiting:
             self._book(other, max(now, self._overdue_at(other)))
 
@@ -281,13 +310,17 @@ class PollSchedule:
             entry.group.ticket = 0
 
     def _book_group(self, group: SampleGroup, now: float) -> None:
-        if group.entries:
-            oldest = next(iter(group.entries.values()))
-            first = oldest.since + group.first_delay
-            # However large the group is, each task is polled at least every `max_delay`.
-            size = min(max(SAMPLE_SIZE, self.per_request), len(group.entries))
-            latest = self.policy.max_delay * size / len(group.entries)
-            self._book(group, max(now, first, group.last_polled_at + min(self._interval(oldest, now), latest)))
+        if not group.entries:
+            return
+        oldest = next(iter(group.entries.values()))
+        first, age, count = oldest.since + group.first_delay, now - oldest.since, len(group.entries)
+        interval = self._interval(oldest, now)
+        # Polling k tasks a second costs k * age requests until the first end is found, about 1 / k of all that end late.
+        size = max(SAMPLE_SIZE, self.per_request)
+        worth = size * math.sqrt(SAMPLE_PRICE * max(age, group.first_delay) / count)
+        if age >= self.policy.max_delay:  # however large the group is, each task is polled at least that often
+            worth = min(worth, self.policy.max_delay * min(size, count) / count)
+        self._book(group, max(now, first, group.last_polled_at + min(interval, worth)))
 
     def _overdue_at(self, entry: _Entry) -> float:
         # A callback is overdue 1.5 times the usual duration after the last one.
@@ -296,8 +329,10 @@ class PollSchedule:
 
     def _interval(self, entry: _Entry, now: float) -> float:
         policy, duration, age = self.policy, entry.group.duration, now - entry.since
-        if duration.is_known:
-            interval = max(policy.min_delay, policy.dense * max(age, duration.typical))
-        else:
-            interval = max(policy.first_delay, (policy.growth - 1) * age)
-        return min(interval * self.health.slowdown(now), policy.max_delay)
+        if not duration.is_known:
+            return min(max(policy.first_delay, (policy.growth - 1) * age), policy.max_delay)
+        requests = len(self._entries) / self.per_request
+        share = SHARED if requests <= 1 else FEW if len(self._entries) <= FEW_TASKS else 1.0
+        usual = share * policy.dense * max(age, duration.typical)
+        crowded = CROWD_DELAY * math.log1p(requests / CROWD)
+        return min(max(policy.min_delay, usual, crowded), policy.max_delay)
