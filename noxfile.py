@@ -2,7 +2,14 @@
 Chores: `nox -l` lists them. `.ci/run` runs the README's test command, then `lint`, `types` and `docs` side by side.
 """
 
+import functools
+import hashlib
 import json
+import shutil
+import subprocess
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
 
 import nox
 
@@ -58,6 +65,26 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "--cov", "--cov-report=term", *session.posargs)
 
 
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """
+    Run all tests on the lowest Python and the lowest versions of all dependencies that pyproject.toml allows.
+    """
+    project = PYPROJECT["project"]
+    extras = project["optional-dependencies"]
+    constraints = Path(session.create_tmp()) / "lowest.txt"
+    constraints.write_text("\n".join(lowest_versions([*project["dependencies"], *chain(*extras.values())])))
+    session.install(*group("tests"), f".[{','.join(extras)}]", "--constraint", str(constraints))
+    session.run("pytest", *session.posargs)
+
+
+def lowest_versions(requirements: Iterable[str]) -> list[str]:
+    """
+    Return a constraint for each of *requirements*: "aiohttp>=3.14.5" as "aiohttp==3.14.5".
+    """
+    return sorted({requirement.replace(">=", "==") for requirement in requirements if ">=" in requirement})
+
+
 @nox.session
 def fork(session: nox.Session) -> None:
     """
@@ -105,6 +132,72 @@ def docs(session: nox.Session) -> None:
     """
     session.install(*group("docs"), ".[cli,dask,emulator,otel]")
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", *session.posargs, "docs", "docs/_build")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """
+    Build what is released into dist/: sdist and wheel, their SBOM and hashes. The wheel is installed into an
+    environment of its own for each Python present, and the demo is run from it, with an empty environment. Nothing is
+    uploaded.
+    """
+    session.install(*group("release"))
+    shutil.rmtree("dist", ignore_errors=True)
+    built_at = str(session.run("git", "log", "-1", "--format=%ct", external=True, silent=True)).strip()
+    session.run("python", "-m", "build", env={"SOURCE_DATE_EPOCH": built_at})  # equal commits give equal files
+    [wheel], [sdist] = Path("dist").glob("*.whl"), Path("dist").glob("*.tar.gz")
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
+    pythons = list(filter(None, map(find_python, PYTHONS)))
+    for python in pythons:
+        program = try_wheel(session, python, wheel.absolute())
+    sbom = wheel.with_name(f"{'-'.join(wheel.name.split('-')[:2])}.cdx.json")
+    described = ("cyclonedx-py", "environment", "--output-reproducible", "--pyproject", "pyproject.toml")
+    session.run(*described, "--output-file", str(sbom), str(program.with_name("python")))
+    files = sorted(path for path in Path("dist").iterdir())
+    hashes = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+    Path("dist/SHA256SUMS").write_text("".join(hashes))
+    session.log("".join(("dist/SHA256SUMS:\n", *hashes)))
+    session.log(f"tried with {', '.join(map(version_of, pythons))}; nothing was uploaded")
+
+
+def find_python(version: str) -> str | None:
+    """
+    Return the program of a version of Python, if there is one that runs.
+    """
+    python = shutil.which(f"python{version}")
+    return python if python and version_of(python) else None
+
+
+def version_of(python: str) -> str:
+    """
+    Return what a program says of its version; nothing if it fails, as one does that only stands for others.
+    """
+    run = functools.partial(subprocess.run, capture_output=True, text=True, check=False)
+    return str(run([python, "--version"]).stdout).strip()
+
+
+def try_wheel(session: nox.Session, python: str, wheel: Path) -> Path:
+    """
+    Install *wheel* for *python* and nothing else, first without and then with its extras, run the demo, and return the
+    program that was installed.
+    """
+    place = Path(session.create_tmp()).absolute() / f"python-{version_of(python).split()[1]}"
+    shutil.rmtree(place, ignore_errors=True)
+    session.run(python, "-m", "venv", "--without-pip", str(place), external=True)
+    folder, ours = place / "empty", str(place / "bin" / "python")
+    folder.mkdir()
+    with session.chdir(folder):  # not the checkout, from which Python would import
+        for what, words in (
+            (str(wheel), (ours, "-c", "import kling_async; print(kling_async.__version__)")),
+            (
+                f"{wheel}[cli,emulator]",
+                (str(place / "bin" / "kling-async"), "demo", "--count", "3", "--latency", "0.1"),
+            ),
+        ):
+            session.run("pip", "--python", ours, "install", "--quiet", what)
+            session.run("pip", "--python", ours, "check")
+            session.run(*words, external=True, include_outer_env=False)
+    return place / "bin" / "kling-async"
 
 
 @nox.session

@@ -1,5 +1,5 @@
 """
-The entry point of `kling-async` and of `python -m kling_async`.
+What `kling-async` runs, and `python -m kling_async`.
 """
 
 import functools
@@ -27,7 +27,6 @@ def main() -> NoReturn:
 
 def _run() -> NoReturn:
     try:
-        from kling_async.cli.command_runner import exit_code_of  # noqa: PLC0415
         from kling_async.cli.commands import app  # noqa: PLC0415 (needs an extra)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
@@ -35,7 +34,19 @@ def _run() -> NoReturn:
             raise
         sys.stderr.write(f'The command line needs {missing}: pip install "kling-async[cli,emulator]"\n')
         sys.exit(2)
-    sys.exit(exit_code_of(functools.partial(app, prog_name="kling-async")))
+
+    try:
+        sys.exit(app(prog_name="kling-async"))
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 (exit_code_of raises again what it does not know)
+        from kling_async.cli.command_runner import exit_code_of  # noqa: PLC0415 (loads asyncio, which help needs not)
+
+        sys.exit(exit_code_of(functools.partial(_raise, error)))
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The exceptions of this package: one class for each decision of the caller.
       NotAuthenticated                   fix the key
       NotAllowed                         get permission, or use another model
       AccountProblem                     money or account: top up, or call the vendor
+      BudgetExceeded                     your own budget: enlarge it, or stop
       ContentRefused                     change the prompt or the input files
       TaskNotFound                       no such task on this account and host
       RateLimited                        wait, then send again
@@ -38,11 +39,14 @@ import attrs
 if TYPE_CHECKING:
     import enum
     from collections.abc import Mapping
+    from decimal import Decimal
     from pathlib import Path
 
 __all__ = [
     "AccountProblem",
     "BrokenRule",
+    "BudgetAmount",
+    "BudgetExceeded",
     "ClientClosed",
     "ContentRefused",
     "DownloadFailed",
@@ -78,64 +82,42 @@ class SeenTask(Protocol):
     """
 
     @property
-    def task_id(self) -> str:
-        """
-        Its id at the service.
-        """
+    def task_id(self) -> str: ...
+    @property
+    def task_status(self) -> enum.Enum: ...
+    @property
+    def status_word(self) -> str: ...
+    @property
+    def task_status_msg(self) -> str: ...
+    @property
+    def task_result(self) -> Any: ...
+    @property
+    def request_id(self) -> str | None: ...
+    @property
+    def raw(self) -> Mapping[str, Any]: ...
+
+
+class BudgetAmount(Protocol):
+    """
+    Units, and their cost in US dollars: a `kling_async.Amount`, which describes the attributes.
+    """
 
     @property
-    def task_status(self) -> enum.Enum:
-        """
-        A `kling_async.TaskStatus`.
-        """
-
+    def units(self) -> Decimal | None: ...
     @property
-    def status_word(self) -> str:
-        """
-        The service's own word for it.
-        """
-
-    @property
-    def task_status_msg(self) -> str:
-        """
-        Why it failed; often empty.
-        """
-
-    @property
-    def task_result(self) -> Any:
-        """
-        Its files so far: a `kling_async.wire.tasks.TaskOutput`.
-        """
-
-    @property
-    def request_id(self) -> str | None:
-        """
-        The request id of the answer that showed it.
-        """
-
-    @property
-    def raw(self) -> Mapping[str, Any]:
-        """
-        The task as it was received.
-        """
+    def cost(self) -> Decimal | None: ...
 
 
 class SentRequest(attrs.AttrsInstance, Protocol):
     """
-    A request as it was sent, such as a `kling_async.ImageRequest`. It can be submitted again.
+    A request as it was sent, such as a `kling_async.ImageRequest`, which describes the attributes. It can be submitted
+    again.
     """
 
     @property
-    def callback_url(self) -> str | None:
-        """
-        Where the service reports changes.
-        """
-
+    def callback_url(self) -> str | None: ...
     @property
-    def external_task_id(self) -> str | None:
-        """
-        The id of yours or ours under which it is sent.
-        """
+    def external_task_id(self) -> str | None: ...
 
 
 @attrs.frozen
@@ -223,6 +205,26 @@ class AccountProblem(KlingError):
     """
     The account has no money or is blocked (1100, 1101, 1102, a gateway's exhausted quota). Waiting does not help.
     """
+
+
+@attrs.define(slots=False, repr=False)
+class BudgetExceeded(KlingError):
+    """
+    What a request may cost does not fit into the client's or the batch's `Budget`, or is not known. Nothing was sent.
+
+    Attributes:
+        price: What it may cost at most; None if that is not known.
+        spent: What has been spent of the budget.
+        reserved: What is reserved for running tasks and for uncertain submits.
+        left: What is left for requests; None in it for what is not limited.
+        frees_in: Seconds until there is room, if the budget holds for a time and nothing else is spent; otherwise None.
+    """
+
+    price: BudgetAmount | None = None
+    spent: BudgetAmount | None = None
+    reserved: BudgetAmount | None = None
+    left: BudgetAmount | None = None
+    frees_in: float | None = None
 
 
 class ContentRefused(KlingError):

@@ -32,9 +32,18 @@ def help_of(*words: str) -> str:
     return "\n".join(lines).strip("\n")
 
 
+def not_shown(name: str) -> str:
+    """
+    Return the options that the help of a command leaves out, a line for each.
+    """
+    command = getattr(typer.main.get_command(app), "commands", {})[name]
+    hidden = [parameter for parameter in command.params if getattr(parameter, "hidden", False)]
+    return "\n".join(f"{' '.join(each.opts)} {each.metavar:<8} {each.help}" for each in hidden)
+
+
 class Commands(SphinxDirective):
     """
-    The help of `kling-async`, and a section with the help of each command.
+    The help of `kling-async`, and a section with the help of each command and the options that it leaves out.
     """
 
     def run(self) -> list[nodes.Node]:
@@ -45,6 +54,9 @@ class Commands(SphinxDirective):
         section = nodes.section(ids=[f"kling-async-{name}"], names=[nodes.fully_normalize_name(name)])
         section += nodes.title(text=name)
         section += self.block(name)
+        if rest := not_shown(name):
+            section += nodes.paragraph(text="Options for which this screen has no room:")
+            section += nodes.literal_block(rest, rest, language="text", classes=["terminal"])
         return section
 
     def block(self, *words: str) -> nodes.Node:

@@ -201,8 +201,9 @@ class Batch(UsedWithAsyncWith):
         Args:
             save_to: A folder, or with the extra `storage` a place in any storage that fsspec reaches: its URL, or a
                 `kling_async.media.storage.Storage` with options. None saves nothing.
-            name: Of the files, with `{task_id}`, `{key}`, `{index}` and `{ext}`. A key that differs from an earlier
-                one only by case or Unicode form gets a digest, because macOS and Windows would use one file for both.
+            name: Of the files, with `{task_id}`, `{key}`, `{number}` (which counts the rows from 1), `{prompt}` (its
+                first words), `{index}` and `{ext}`. A key that differs from an earlier one only by case or Unicode form
+                gets a digest, because macOS and Windows would use one file for both.
             max_attempts: How often this run sends a row that fails for a passing cause.
             timeout: Seconds to wait for each task, from acceptance; a row whose task takes longer stays accepted. None
                 waits without limit.
@@ -228,9 +229,8 @@ class Batch(UsedWithAsyncWith):
             SubmissionUncertain: 20 submits in a row failed for a passing cause or had no answer, this one last.
             KlingError: As SubmissionUncertain, if the last one failed for a passing cause.
             InvalidRequest: An argument has a wrong type or is out of range.
-            ValueError: `name` is not a template, or gives two files one name; or `save_to` is not a storage; or
-            `process`
-                cannot be pickled, or comes without `save_to`.
+            ValueError: `name` is not a template, has unknown fields, or may give two files one name; or `save_to` is
+                not a storage; or `process` cannot be pickled, or comes without `save_to`.
             ImportError: A library for the storage is missing.
         """
         self._idle()

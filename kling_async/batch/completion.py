@@ -101,4 +101,7 @@ def make_done(row: Row, request: TaskRequest, snapshot: TaskSnapshot, files: Ite
 
 
 def _result_of(row: Row, snapshot: TaskSnapshot) -> TaskResult:
-    return TaskResult.of(snapshot, endpoint=endpoint_of(type(row.request)).name)
+    endpoint = endpoint_of(type(row.request))
+    return TaskResult.of(
+        snapshot, endpoint=endpoint.name, prompt=endpoint.caption(row.request), number=row.position + 1
+    )

@@ -8,6 +8,7 @@ from kling_async.batch.records import Row, State, may_try_again
 from kling_async.client.retries import is_no_api
 from kling_async.errors import (
     AccountProblem,
+    BudgetExceeded,
     ClientClosed,
     InvalidRequest,
     JournalCorrupt,
@@ -103,7 +104,7 @@ def _stops_run(error: KlingError) -> bool:
     # No task was created.
     if isinstance(error, UnexpectedAnswer):
         return is_no_api(error) and not error.urls
-    return isinstance(error, AccountProblem | NotAuthenticated | NotSent)
+    return isinstance(error, AccountProblem | BudgetExceeded | NotAuthenticated | NotSent)
 
 
 def kept_for_another_account(row: Row, missing: TaskNotFound) -> KlingError:

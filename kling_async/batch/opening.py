@@ -136,8 +136,13 @@ def _check(database: Database, account: Account, *, may_lack_log: bool, rebind: 
     # has sent something.
     path, is_current = database.path, database.is_current()
     with database.translating():
-        [verdict] = database.fetch_one("PRAGMA quick_check(1)")
         [in_use] = database.fetch_one("SELECT in_use FROM journal")
+        if in_use and not may_lack_log:  # first: the log may also have what the file lacks to be sound
+            raise JournalCorrupt(
+                f"{str(path)!r} was copied while it was in use, or lost its log: "
+                f"what was sent last is not in it. Bring {beside(path, '-wal').name!r} along from where it came"
+            )
+        [verdict] = database.fetch_one("PRAGMA quick_check(1)")
         if verdict != "ok":
             raise JournalCorrupt(f"{str(path)!r} is damaged ({verdict}); restore it from a copy")
         if (differs := _difference(database, account)) and not rebind and _may_have_tasks(database):
@@ -147,11 +152,6 @@ def _check(database: Database, account: Account, *, may_lack_log: bool, rebind: 
             )
     if is_current:
         check_endpoints(database)
-    if in_use and not may_lack_log:
-        raise JournalCorrupt(
-            f"{str(path)!r} was copied while it was in use, or lost its log: "
-            f"what was sent last is not in it. Bring {beside(path, '-wal').name!r} along from where it came"
-        )
 
 
 def _difference(database: Database, account: Account) -> str:

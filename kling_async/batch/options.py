@@ -13,7 +13,7 @@ from kling_async.batch.executors import Executor, Process, RemoteExecutor
 from kling_async.batch.journal import Journal
 from kling_async.batch.savers import CollidingKeys, LocalSaver, RemoteSaver, check_saving
 from kling_async.client.client import KlingClient
-from kling_async.media.naming import ROW_FIELDS, NameTemplate
+from kling_async.media.naming import ROW_FIELDS, check_template
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import check_kind, refuse
 
@@ -44,9 +44,7 @@ class SaveOptions:
         check_kind("save_to", self.save_to, (str, os.PathLike, Storage), "must be a folder, a URL or a Storage")
         if self.process is not None and (not callable(self.process) or inspect.iscoroutinefunction(self.process)):
             raise ValueError("`process=` must be a function, and not an `async` one: other processes call it")
-        first, second = (NameTemplate.trial(self.name, ROW_FIELDS, word).path(0, ".png") for word in "ab")
-        if first == second:
-            raise ValueError(f"The name {self.name!r} gives all rows one file; put {{task_id}} or {{key}} into it.")
+        check_template(self.name, ROW_FIELDS)
 
     async def make_saver(
         self, client: KlingClient, journal: Journal, executor: Executor

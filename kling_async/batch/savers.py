@@ -28,7 +28,7 @@ from kling_async.media.naming import ROW_FIELDS, NameTemplate
 from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.media.saving import SaveOutcome
 from kling_async.media.storage import Storage
-from kling_async.wire.endpoints.registry import without_files
+from kling_async.wire.endpoints.registry import caption_of, without_files
 from kling_async.wire.tasks import File, TaskResult
 
 __all__ = ["CollidingKeys", "LocalSaver", "RemoteSaver", "Saver", "all_of", "check_saving"]
@@ -163,7 +163,15 @@ class Saver:
 
     async def _names(self, row: Row, task_id: str) -> NameTemplate:
         has_colliding_key = "{key" in self.name and await self.colliding_keys.include(row.position)
-        return NameTemplate(self.name, task_id, row.key, has_colliding_key=has_colliding_key, mark=self.mark)
+        return NameTemplate(
+            self.name,
+            task_id,
+            row.key,
+            row.position + 1,
+            caption_of(row.request),
+            has_colliding_key=has_colliding_key,
+            mark=self.mark,
+        )
 
 
 @attrs.define(eq=False, kw_only=True)

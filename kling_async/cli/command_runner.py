@@ -22,7 +22,16 @@ def run(work: Coroutine[Any, Any, ExitCode]) -> NoReturn:
     """
     Run *work* and end the command with its exit code. Ctrl-C, SIGTERM and a closed terminal cancel it.
     """
-    end(lambda: asyncio.run(_cancelled_by_signals(work)))
+    main = _cancelled_by_signals(work)
+
+    def begin() -> ExitCode:
+        try:
+            return asyncio.run(main)
+        finally:  # an interrupt may come before they have begun
+            main.close()
+            work.close()
+
+    end(begin)
 
 
 def end(work: Callable[[], ExitCode]) -> NoReturn:

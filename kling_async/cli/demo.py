@@ -4,7 +4,6 @@
 
 import asyncio
 import itertools
-import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -138,12 +137,10 @@ def video_from(row: TaskRow) -> TaskRequest:
 
 def file_name(row: TaskRow) -> str:
     """
-    Return a template of readable file names, such as "03-a-lighthouse-at-dusk{ext}".
+    Return a template of readable file names, such as 03-a-lighthouse-at-dusk.png.
     """
-    words = re.findall(r"\w+", row.caption.lower())[:5]
-    name = "-".join([f"{row.number:02}", *words])[:40]
     several = row.result is not None and len(row.result.files) > 1
-    return name + ("-{index}" if several else "") + "{ext}"
+    return "{number:02}-{prompt}" + ("-{index}" if several else "") + "{ext}"
 
 
 def request_counts(ledger: "Ledger") -> dict[str, str]:
@@ -151,9 +148,9 @@ def request_counts(ledger: "Ledger") -> dict[str, str]:
     Return the requests and connections that an emulator has counted, for a summary.
     """
     polls = ledger.reads + ledger.list_reads
-    total = ledger.creates_received + polls + ledger.downloads
+    counts = {"submit": ledger.creates_received, "poll": polls, "download": ledger.downloads}
     return {
-        "requests": f"{total} ({ledger.creates_received} submits, {polls} polls, {ledger.downloads} downloads)",
+        "requests": f"{sum(counts.values())} ({', '.join(plural(count, noun) for noun, count in counts.items())})",
         "connections": str(ledger.connections),
     }
 

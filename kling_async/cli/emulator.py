@@ -20,6 +20,7 @@ from rich.text import Text
 from kling_async.cli.command_runner import run
 from kling_async.cli.demo import request_counts
 from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.formatting import plural
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import (
     AsJson,
@@ -203,7 +204,8 @@ def _state(server: "Emulator") -> str:
     ledger = server.ledger
     running = server.account.running(time.time())
     requests = sum(ledger.arrivals.values())
-    return f"{len(ledger.tasks)} tasks, {running} running  {requests} requests  {ledger.units_billed} units"
+    tasks, units = plural(len(ledger.tasks), "task"), plural(ledger.units_billed, "unit")
+    return f"{tasks}, {running} running  {plural(requests, 'request')}  {units}"
 
 
 def _summary(ledger: "Ledger") -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from kling_async.errors import (
     AccountProblem,
+    BudgetExceeded,
     ClientClosed,
     ContentRefused,
     DownloadFailed,
@@ -76,10 +77,11 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     InvalidRequest: (ExitCode.USAGE, "fix the request; no task was created"),
     NotAuthenticated: (
         ExitCode.KEY,
-        "check the key; to try it without an account, use kling-async demo or --emulator",
+        "check the key; to try it without an account, run kling-async demo, or kling-async generate --emulator",
     ),
     NotAllowed: (ExitCode.ACCOUNT, "request access to this model or API, or choose another with --model-name"),
     AccountProblem: (ExitCode.ACCOUNT, "top up or unlock the account; retrying does not help"),
+    BudgetExceeded: (ExitCode.ACCOUNT, "raise the limit, or leave out what is too expensive; nothing was sent"),
     ContentRefused: (ExitCode.TASK_FAILED, "change the prompt or the input files"),
     TaskNotFound: (ExitCode.TASK_FAILED, "check the task id, the account, --base-url, and --kind if it is no image"),
     RateLimited: (ExitCode.SERVICE, "try again later; other programs may be using the account's slots"),

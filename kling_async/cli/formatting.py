@@ -23,11 +23,12 @@ What the kinds of files are called, in their order.
 """
 
 
-def plural(count: int, noun: str) -> str:
+def plural(count: Decimal | float, noun: str) -> str:
     """
     Return *count* and *noun*, in the plural if needed.
     """
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+    number = f"{count:,}" if isinstance(count, int) else format_units(count)
+    return f"{number} {noun}" + ("" if count == 1 else "s")
 
 
 def file_noun(kinds: Iterable[str]) -> str:

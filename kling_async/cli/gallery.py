@@ -109,9 +109,24 @@ def _folder(folder: Path) -> _Content:
     return _Content(entries, folder / "gallery.html", Path(os.path.realpath(folder)).name)
 
 
+def _is_database(path: Path) -> bool:
+    header = b"SQLite format 3\0"
+    with path.open("rb") as file:
+        return file.read(len(header)) == header
+
+
+def _no_source(path: Path) -> str:
+    wanted = f"{str(path)!r} is neither a folder with pictures, videos and sounds nor the journal of a batch"
+    journal = path.with_suffix(".kling")
+    nearest = journal if journal.is_file() else path.parent
+    return wanted if nearest == Path() else f"{wanted}; did you mean {str(nearest)!r}?"
+
+
 def _journal(path: Path) -> _Content:
     from kling_async.gallery import read_journal  # noqa: PLC0415
 
+    if path.suffix != ".kling" and not _is_database(path):
+        raise typer.BadParameter(_no_source(path), param_hint="DIR|JOURNAL")
     with Reader(path) as reader:
         summary = reader.summary()
     if summary.queued == summary.rows:

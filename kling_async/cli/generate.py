@@ -11,10 +11,12 @@ import typer
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.option_groups import with_option_groups
-from kling_async.cli.options import AsJson, PicturesOut, image_source, read_words, require_pillow, timeout_option
+from kling_async.cli.options import AsJson, Name, PicturesOut, read_words, require_pillow, timeout_option
 from kling_async.cli.request_runner import run_requests
 from kling_async.cli.service_options import EmulatedServiceOptions
+from kling_async.media.naming import DEFAULT_NAME
 from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.request_fields import image_source
 
 __all__ = ["generate"]
 
@@ -68,6 +70,7 @@ def generate(
     prompts: Annotated[list[str], typer.Argument(metavar="PROMPT", help="What to draw; - reads stdin.")],
     fields: RequestFields,
     out: PicturesOut = Path("pictures"),
+    name: Name = DEFAULT_NAME,
     as_json: AsJson = False,
     service: EmulatedServiceOptions,
     timeout: Annotated[float, timeout_option(600)] = 600.0,
@@ -83,4 +86,4 @@ def generate(
     requests = fields.make_requests(texts)
     if service.is_emulated:
         require_pillow()
-    run(run_requests(requests, service, out, timeout=timeout, as_json=as_json))
+    run(run_requests(requests, service, out, name=name, timeout=timeout, as_json=as_json))

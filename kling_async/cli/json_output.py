@@ -32,6 +32,7 @@ __all__ = [
     "files_without_task",
     "number_of",
     "outcome_line",
+    "result_line",
     "row_facts",
     "row_line",
     "seconds_of",
@@ -196,6 +197,24 @@ def outcome_line(outcome: Done | Failed) -> str:
         facts |= _file_facts([{"kind": kind, "index": None, "url": None, "path": str(path)} for path in saved])
     prompt = None if outcome.request is None else outcome.caption
     return json.dumps({"index": outcome.index, "key": outcome.key, "prompt": prompt, **facts})
+
+
+def result_line(row: Row) -> str:
+    """
+    Return a row of a journal as one line of JSON: what `outcome_line` has, and the row's state.
+    """
+    facts = task_facts(
+        row.task_id,
+        row.snapshot,
+        endpoint=row.endpoint,
+        files={file.key: file.place for file in row.files},
+        external_task_id=row.external_task_id,
+        error=row.error,
+    )
+    state = row.state.value
+    return json.dumps(
+        {"index": row.position, "key": row.key, "prompt": caption_of(row.request), "state": state, **facts}
+    )
 
 
 def summary_facts(summary: Summary) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import importlib.util
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import IO, Annotated, Any, TypeAlias
+from typing import IO, Annotated, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import attrs
 import typer
@@ -19,7 +20,7 @@ from kling_async.cli.text_input import TextKind, UnreadableText, read_list
 from kling_async.client.credentials import find_dialect
 from kling_async.errors import InvalidRequest
 from kling_async.media.destinations import destination_at
-from kling_async.media.naming import NameTemplate
+from kling_async.media.naming import check_template, looks_like_file
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import MOST_SECONDS
 from kling_async.wire.dialects import Dialect
@@ -28,6 +29,7 @@ from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named
 from kling_async.wire.redaction import shorten
 
 __all__ = [
+    "GIVE_UP_AFTER",
     "AsJson",
     "BaseUrl",
     "DialectOption",
@@ -36,6 +38,7 @@ __all__ = [
     "GivenDialect",
     "Kind",
     "Latency",
+    "Name",
     "Out",
     "OutByKind",
     "PicturesOut",
@@ -43,11 +46,11 @@ __all__ = [
     "TaskIds",
     "check_kind",
     "check_latency",
-    "check_names",
+    "check_name",
+    "check_out",
     "emulated_dialect",
-    "image_source",
-    "name_option",
     "out_option",
+    "parse_address",
     "parse_dialect",
     "parse_latency",
     "parse_out",
@@ -119,6 +122,23 @@ def check_latency(text: str) -> str:
     return text
 
 
+def parse_address(text: str, option: str) -> tuple[str, int]:
+    """
+    Read HOST:PORT.
+
+    Raises:
+        typer.BadParameter: The value of *option* is not an address.
+    """
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or port is None:
+        raise typer.BadParameter("it must be HOST:PORT, such as 127.0.0.1:8080", param_hint=option)
+    return host, port
+
+
 def parse_seconds(text: str | float) -> float:
     """
     Read a number of seconds, at least 0.1. Python also reads "nan" and "inf" as numbers; they are refused.
@@ -154,7 +174,7 @@ def read_prompts(file: IO[bytes], name: str) -> list[str]:
 def read_ids(words: Sequence[str], kind: str = DEFAULT_ENDPOINT.name) -> dict[str, str]:
     """
     Read task ids: *words*, and for "-" the lines of stdin, which may also be what `--json` prints. Return the name of
-    the endpoint of each: the line's own, otherwise *kind*.
+    the endpoint of each: the line's own, otherwise *kind*. Blanks around an id are ignored.
 
     If there is none, ends the command with exit code 0: the program that writes the list may have nothing to do.
 
@@ -163,7 +183,7 @@ def read_ids(words: Sequence[str], kind: str = DEFAULT_ENDPOINT.name) -> dict[st
     """
     kinds: dict[str, str] = {}
     for word in words:
-        kinds |= (_task_in(line, kind) for line in _read_id_lines()) if word == "-" else {word: kind}
+        kinds |= (_task_in(line, kind) for line in _read_id_lines()) if word == "-" else {word.strip(): kind}
     if not kinds:
         print_error("stdin contains no task id.")
         raise typer.Exit(ExitCode.SUCCESS)
@@ -190,7 +210,7 @@ def _task_in(line: str, kind: str) -> tuple[str, str]:
     task_id, own_kind = fields.get("task_id"), fields.get("endpoint")
     if not isinstance(task_id, str):
         raise typer.BadParameter(f"no task_id in {line[:50]!r}", param_hint="TASK_ID")
-    return task_id, check_kind(own_kind) if isinstance(own_kind, str) else kind
+    return task_id.strip(), check_kind(own_kind) if isinstance(own_kind, str) else kind
 
 
 def check_kind(name: str) -> str:
@@ -203,18 +223,15 @@ def check_kind(name: str) -> str:
         raise typer.BadParameter(error.message) from None
 
 
-def check_names(names: NameTemplate, most: int) -> None:
+def check_name(template: str, fields: Collection[str], *, files: int = 1, is_one: bool = False) -> None:
     """
-    Refuse a template of file names with which saving would fail.
-
-    Args:
-        most: The largest number of files of one kind that a task has.
+    Refuse a template of file names as `check_template` does.
 
     Raises:
-        typer.BadParameter: It cannot be read, leads out of the folder, or gives two files the same name.
+        typer.BadParameter: It has unknown fields, leads out of the folder, or gives two files the same name.
     """
     try:
-        names.check(range(most))
+        check_template(template, fields, files=files, is_one=is_one)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--name") from None
 
@@ -229,22 +246,32 @@ def read_words(words: Iterable[str]) -> list[str]:
     return prompts
 
 
-def image_source(text: str) -> str | Path:
+def check_out(folder: Path) -> Path:
     """
-    Return a reference image: a URL as it is, anything else as a path.
+    Refuse what seems to be the name of a file, as a callback of typer.
     """
-    return text if text[:8].lower().startswith(("http://", "https://", "data:")) else Path(text)
+    if looks_like_file(folder):
+        raise typer.BadParameter(f"{str(folder)!r} must be a folder")
+    return folder
 
 
 def parse_out(text: str) -> Path | Storage:
     """
     Return where to save files: a folder, or a storage for a URL such as s3://bucket/pictures.
     """
+    if looks_like_file(path := Path(text)):
+        example = f'--out "{path.parent}" --name "{path.stem}{{ext}}"'
+        raise typer.BadParameter(f"{text!r} must be a folder; to name the file, write {example}")
     try:
         return destination_at(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
+
+GIVE_UP_AFTER: Final = "Seconds to try an unreachable service (default 120, at first 15)"
+"""
+The help of `--give-up-after`.
+"""
 
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print only JSON to stdout.")]
 BaseUrl: TypeAlias = Annotated[str | None, typer.Option(metavar="URL", help="API address (default KLING_BASE_URL)")]
@@ -262,7 +289,7 @@ GiveUpAfter: TypeAlias = Annotated[
         metavar="S",
         parser=parse_seconds,
         show_default=False,
-        help="Seconds to try an unreachable service (default 120, at first 15)",
+        help=GIVE_UP_AFTER,
     ),
 ]
 Kind: TypeAlias = Annotated[
@@ -277,8 +304,14 @@ Kind: TypeAlias = Annotated[
 Latency: TypeAlias = Annotated[
     str, typer.Option(metavar="MIN:MAX", callback=check_latency, help="Seconds that a task takes.")
 ]
+Name: TypeAlias = Annotated[
+    str, typer.Option(metavar="NAME", help="Such as {number}-{prompt}-{index}{ext}", show_default=False)
+]
 Out: TypeAlias = Annotated[
-    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder (default pictures/)", show_default=False)
+    Path,
+    typer.Option(
+        "--out", "-o", metavar="DIR", callback=check_out, help="Folder (default pictures/)", show_default=False
+    ),
 ]
 Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Equal seeds give equal files and faults.")]
 TaskIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="TASK_ID", help="One or more ids; - reads stdin.")]
@@ -294,15 +327,6 @@ def out_option(default: str) -> Any:
 
 PicturesOut: TypeAlias = Annotated[Any, out_option("pictures/")]  # a Path or a Storage: typer does not take unions
 OutByKind: TypeAlias = Annotated[Any, out_option("by kind")]
-
-
-def name_option(fields: Iterable[str]) -> Any:
-    """
-    Return the option for a template of file names that may have *fields*.
-    """
-    return typer.Option(
-        metavar="NAME", help=f"From {' '.join(f'{{{field}}}' for field in fields)}.", show_default=False
-    )
 
 
 def timeout_option(seconds: int | str) -> Any:

@@ -97,9 +97,9 @@ async def make_ready(destination: Path | Storage, *, writes: bool = True) -> Non
         make_folder(destination)
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, option: str = "--out") -> None:
     """
-    Check that files can be saved in *folder*, before any is paid for.
+    Check that files can be saved in *folder*, before any is paid for. *option* names it.
 
     Raises:
         typer.Exit: The disk is full, or has no inodes left.
@@ -112,7 +112,7 @@ def make_folder(folder: Path) -> None:
         trial.unlink()
     except OSError as error:
         what = f"cannot save to {str(folder)!r}: {error.strerror or error}"
-        raise usage_error(what, error, "--out") from None
+        raise usage_error(what, error, option) from None
 
 
 def usage_error(what: str, error: OSError, option: str) -> Exception:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from kling_async.cli.demo import request_counts
 from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.options import check_name
 from kling_async.cli.request_checks import check_requests, make_ready
 from kling_async.cli.screen import open_screen_beside
 from kling_async.cli.service_options import EmulatedServiceOptions
 from kling_async.cli.task_board import TaskBoard
 from kling_async.cli.task_runner import TaskRunner
+from kling_async.media.naming import DEFAULT_NAME, TASK_FIELDS
 from kling_async.media.storage import Storage
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import endpoint_of
@@ -25,6 +27,7 @@ async def run_requests(
     service: EmulatedServiceOptions,
     out: Path | Storage,
     *,
+    name: str = DEFAULT_NAME,
     timeout: float | None,
     as_json: bool,
     has_options: bool = True,
@@ -33,6 +36,7 @@ async def run_requests(
     Generate and save the files of all *requests*; return how the command ends.
 
     Args:
+        name: The template of file names.
         timeout: Seconds for each task; None is the longest that an endpoint of theirs suggests.
         has_options: Whether the fields of requests are options of the command, by whose names errors call them.
     """
@@ -42,8 +46,10 @@ async def run_requests(
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(service.make_emulator()) if service.is_emulated else None
         client = service.make_client(server)
+        files = max(endpoint_of(type(request)).files(request) for request in requests)
+        check_name(name, TASK_FIELDS, files=files, is_one=len(requests) == 1)
         await check_requests(client, requests, has_options=has_options)
         await make_ready(out)
-        runner = TaskRunner(client, board, screen, service, out, timeout=seconds, as_json=as_json)
+        runner = TaskRunner(client, board, screen, service, out, timeout=seconds, name=lambda _: name, as_json=as_json)
         await runner.run()
     return runner.sum_up(request_counts(server.ledger) if server is not None else {})

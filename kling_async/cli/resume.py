@@ -12,10 +12,16 @@ from kling_async.cli.screen import open_screen_beside
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.task_board import TaskBoard
 from kling_async.cli.task_runner import TaskRunner
+from kling_async.media.naming import DEFAULT_NAME
 from kling_async.media.storage import Storage
 from kling_async.wire.endpoints.registry import endpoint_named
 
-__all__ = ["default_folder", "resume_tasks"]
+__all__ = ["FILES_MAX", "default_folder", "resume_tasks"]
+
+FILES_MAX: Final = 9
+"""
+The largest number of files of one kind that a task has.
+"""
 
 _FOLDERS: Final = {"images": "pictures", "videos": "videos", "audios": "sounds"}
 
@@ -35,7 +41,7 @@ async def resume_tasks(
     folder: Path | Storage | None,
     *,
     as_json: bool,
-    name: str = "{task_id}-{index}{ext}",
+    name: str = DEFAULT_NAME,
     timeout: float | None = None,
     polls_once: bool = False,
 ) -> ExitCode:

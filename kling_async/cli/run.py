@@ -13,14 +13,15 @@ import typer
 from kling_async.cli.command_runner import run
 from kling_async.cli.exit_codes import EXIT_CODES, ExitCode
 from kling_async.cli.option_groups import with_option_groups
-from kling_async.cli.options import AsJson, out_option, require_pillow, timeout_option
+from kling_async.cli.options import AsJson, Name, out_option, require_pillow, timeout_option
 from kling_async.cli.request_checks import in_words
-from kling_async.cli.request_fields import field_names, make_request
 from kling_async.cli.request_runner import run_requests
 from kling_async.cli.service_options import EmulatedServiceOptions
 from kling_async.cli.terminal import print_error
+from kling_async.media.naming import DEFAULT_NAME
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import endpoints
+from kling_async.wire.request_fields import field_names, make_request
 from kling_async.wire.suggestions import unknown_field_rule
 
 __all__ = ["run_app"]
@@ -33,6 +34,8 @@ Examples:
 """
 
 run_app = typer.Typer(
+    name="run",
+    add_completion=False,
     help="Run a request of any kind, with field=value arguments.",
     epilog=f"{EXAMPLES}\n{EXIT_CODES}",
     no_args_is_help=True,
@@ -47,6 +50,7 @@ def _command_of(endpoint: Endpoint[Any]) -> Callable[..., None]:
         *,
         fields: Annotated[list[str] | None, typer.Argument(metavar="FIELD=VALUE...", help="See below.")] = None,
         out: Annotated[Any, out_option("results/")] = Path("results"),
+        name: Name = DEFAULT_NAME,
         as_json: AsJson = False,
         service: EmulatedServiceOptions,
         timeout: Annotated[float, timeout_option(int(endpoint.timeout))] = endpoint.timeout,
@@ -54,7 +58,7 @@ def _command_of(endpoint: Endpoint[Any]) -> Callable[..., None]:
         request = _request_of(endpoint, fields or [])
         if service.is_emulated:
             require_pillow()
-        run(run_requests([request], service, out, timeout=timeout, as_json=as_json, has_options=False))
+        run(run_requests([request], service, out, name=name, timeout=timeout, as_json=as_json, has_options=False))
 
     return command
 

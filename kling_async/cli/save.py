@@ -2,16 +2,14 @@
 `kling-async save`: save the files of tasks that have ended.
 """
 
-from typing import Annotated, Final
-
-import typer
+from typing import Final
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.option_groups import with_option_groups
-from kling_async.cli.options import AsJson, Kind, OutByKind, TaskIds, check_names, name_option, read_ids
-from kling_async.cli.resume import default_folder, resume_tasks
+from kling_async.cli.options import AsJson, Kind, Name, OutByKind, TaskIds, check_name, read_ids
+from kling_async.cli.resume import FILES_MAX, default_folder, resume_tasks
 from kling_async.cli.service_options import ServiceOptions
-from kling_async.media.naming import TASK_FIELDS, NameTemplate
+from kling_async.media.naming import DEFAULT_NAME, TASK_FIELDS
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 
 __all__ = ["EXAMPLES", "save"]
@@ -31,7 +29,7 @@ def save(
     task_ids: TaskIds,
     kind: Kind = DEFAULT_ENDPOINT.name,
     out: OutByKind = None,
-    name: Annotated[str, name_option(TASK_FIELDS)] = "{task_id}-{index}{ext}",
+    name: Name = DEFAULT_NAME,
     as_json: AsJson = False,
     service: ServiceOptions,
 ) -> None:
@@ -41,8 +39,6 @@ def save(
     If a task is still running, the exit code is 1; to wait for it, use wait --save.
     """
     tasks = read_ids(task_ids, kind)
-    check_names(NameTemplate.trial(name, TASK_FIELDS), 9)  # a task has at most 9 pictures
-    if len(tasks) > 1 and "{task_id}" not in name:
-        raise typer.BadParameter("with several tasks it must contain {task_id}", param_hint="--name")
+    check_name(name, TASK_FIELDS, files=FILES_MAX, is_one=len(tasks) == 1)
     folder = out or default_folder(tasks.values())
     run(resume_tasks(tasks, service, folder, as_json=as_json, name=name, polls_once=True))

@@ -14,7 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from kling_async.cli.formatting import count_files, describe_files
+from kling_async.cli.formatting import count_files, describe_files, plural
 from kling_async.cli.task_board import TaskBoard, TaskRow, TaskStage
 from kling_async.cli.terminal import (
     STATUS_STYLES,
@@ -24,6 +24,7 @@ from kling_async.cli.terminal import (
     progress_bar,
     repeating,
     retry_line,
+    width_of_names,
 )
 from kling_async.errors import WaitTimeout
 from kling_async.wire.redaction import one_line
@@ -89,7 +90,7 @@ class LiveTaskScreen(LiveOutput):
         self._refresh()
 
     def ended(self, row: TaskRow) -> None:
-        self._console.print(draw_ended(row, row.seconds(self._board.clock())))
+        self._console.print(draw_ended(row, row.seconds(self._board.clock()), self._console.width))
         self._refresh()
 
     def trouble(self, text: str) -> None:  # noqa: ARG002 (the board shows it)
@@ -122,9 +123,9 @@ def open_screen_beside(board: TaskBoard, *, as_json: bool) -> TaskScreen:
     return open_screen(sys.stderr if as_json else sys.stdout, board)
 
 
-def draw_ended(row: TaskRow, seconds: float) -> RenderableType:
+def draw_ended(row: TaskRow, seconds: float, width: int) -> RenderableType:
     """
-    Draw a row that has ended: a mark, its time, the prompt, and its files or its error.
+    Draw a row that has ended, *width* columns wide: a mark, its time, the prompt, and its files or its error.
     """
     is_done = row.error is None
     names = Path(row.paths[0]).name if row.paths else ", ".join(row.records)
@@ -136,7 +137,8 @@ def draw_ended(row: TaskRow, seconds: float) -> RenderableType:
     line.add_column(width=1)
     line.add_column(width=8, justify="right", no_wrap=True, style="dim")
     line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    line.add_column(no_wrap=True, overflow="ellipsis", max_width=40, style="green")
+    names_max = width_of_names(width, 1 + 8 + 3, 40)  # the mark, the time, and a blank after each column but the last
+    line.add_column(no_wrap=True, overflow="ellipsis", max_width=names_max, style="green")
     mark = Text("✓", "bold green") if is_done else Text("✗", "bold red")
     line.add_row(mark, f"{seconds:.1f} s", Text(one_line(row.caption)), Text(one_line(names)))
     if row.error is None:
@@ -167,7 +169,7 @@ def draw_progress(board: TaskBoard, spinner: Spinner, height: int) -> Renderable
     if board.trouble is not None:
         parts.append(retry_line(board.trouble))
     files = describe_files(board.files_saved)
-    counts = f"{board.ended}/{len(board.rows)} tasks  {files}  {board.seconds:.0f} s"
+    counts = f"{board.ended}/{plural(len(board.rows), 'task')}  {files}  {board.seconds:.0f} s"
     return Group(*parts, progress_bar(len(board.rows), board.ended, counts))
 
 

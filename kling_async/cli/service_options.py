@@ -9,6 +9,7 @@ import attrs
 import typer
 
 from kling_async.cli.options import (
+    GIVE_UP_AFTER,
     BaseUrl,
     DialectOption,
     GiveUpAfter,
@@ -17,8 +18,10 @@ from kling_async.cli.options import (
     parse_latency,
     parse_seconds,
 )
+from kling_async.client.budget import Budget
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.client import KlingClient
+from kling_async.client.events import OnEvent
 from kling_async.policy.policies import RetryPolicy
 
 if TYPE_CHECKING:
@@ -55,7 +58,13 @@ class ServiceOptions:
         dialect, latency = emulated_dialect(self.dialect), parse_latency(self.latency)
         return Emulator(dialect=dialect, latency=latency, slots=self.slots or 9, seed=self.seed, port=port)
 
-    def make_client(self, server: "Emulator | None", callbacks: CallbackReceiver | None = None) -> KlingClient:
+    def make_client(
+        self,
+        server: "Emulator | None",
+        callbacks: CallbackReceiver | None = None,
+        on_event: OnEvent | None = None,
+        budget: Budget | None = None,
+    ) -> KlingClient:
         """
         Create a client of *server*, or without one, of the account that the environment names.
         """
@@ -70,6 +79,8 @@ class ServiceOptions:
             slots=self.slots,
             retry=retry,
             callbacks=callbacks,
+            on_event=on_event,
+            budget=budget,
         )
 
 
@@ -81,8 +92,13 @@ class EmulatedServiceOptions(ServiceOptions):
 
     is_emulated: Annotated[bool, typer.Option("--emulator", help="Use a built-in emulator (free).")] = False
     slots: Annotated[int | None, typer.Option(metavar="N", min=1, help="Files at a time (default 9)")] = None
-    latency: Annotated[str, typer.Option(hidden=True, callback=check_latency)] = "1:3"
-    seed: Annotated[int, typer.Option(hidden=True)] = 0
+    latency: Annotated[
+        str,
+        typer.Option(
+            metavar="MIN:MAX", hidden=True, callback=check_latency, help="Seconds that a task of --emulator takes."
+        ),
+    ] = "1:3"
+    seed: Annotated[int, typer.Option(metavar="N", hidden=True, help="Equal seeds give equal files of --emulator.")] = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -91,4 +107,7 @@ class BatchServiceOptions(EmulatedServiceOptions):
     The same for `batch`, whose help would not fit a screen with one option more.
     """
 
-    give_up_after: Annotated[float | None, typer.Option(parser=parse_seconds, hidden=True)] = None
+    give_up_after: Annotated[
+        float | None,
+        typer.Option(metavar="S", parser=parse_seconds, hidden=True, show_default=False, help=GIVE_UP_AFTER),
+    ] = None

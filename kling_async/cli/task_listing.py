@@ -101,8 +101,13 @@ class TaskListing:
 
 def _line(task: ListedTask) -> str:
     status, seconds, files, units, message = task.cells
-    numbers = (f"{seconds:>6} s", f"{files:>2} files", f"{units:>3} units")
+    numbers = (f"{seconds:>6} s", f"{files:>2} {_nouns(files, 'file')}", f"{units:>3} {_nouns(units, 'unit')}")
     return "  ".join((one_line(task.task_id), f"{status:<10}", *numbers, message)).rstrip()
+
+
+def _nouns(count: str, noun: str) -> str:
+    # as wide as the plural
+    return f"{noun} " if count == "1" else f"{noun}s"
 
 
 def _table() -> Table:

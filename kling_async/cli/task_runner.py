@@ -25,7 +25,7 @@ from kling_async.cli.terminal import print_error, write_line
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
-from kling_async.media.naming import NameTemplate
+from kling_async.media.naming import DEFAULT_NAME, NameTemplate
 from kling_async.media.saved_files import FileKey
 from kling_async.media.storage import Storage
 from kling_async.wire.endpoints.base import TaskRequest
@@ -40,6 +40,8 @@ NOTE: Final = "unfinished.txt"
 The file in their folder to which task ids are written if they could not be printed, one per line, with the endpoint of
 those that are no images: `kling-async wait --save - < unfinished.txt` reads it.
 """
+
+_EMULATED: Final = "The emulator runs inside this command: its tasks end with it and cost nothing."
 
 
 @attrs.define(eq=False)
@@ -65,7 +67,7 @@ class TaskRunner:
     folder: Path | Storage | None
     timeout: float | None = 600.0
     polls_once: bool = False
-    name: Callable[[TaskRow], str] = lambda _: "{task_id}-{index}{ext}"
+    name: Callable[[TaskRow], str] = lambda _: DEFAULT_NAME
     following: Callable[[TaskRow], TaskRow | None] = lambda _: None
     as_json: bool = False
 
@@ -152,7 +154,8 @@ class TaskRunner:
     async def _save(self, row: TaskRow, result: TaskResult) -> tuple[dict[FileKey, Path | str], KlingError | None]:
         if self.folder is None:
             return {}, None
-        outcome = await self.client.core.files.save(result, self.folder, NameTemplate(self.name(row), result.task_id))
+        names = NameTemplate(self.name(row), result.task_id, number=row.number, prompt=result.prompt)
+        outcome = await self.client.core.files.save(result, self.folder, names)
         return {file.key: file.path or file.place for file in outcome.files}, outcome.error
 
     def report_trouble(self, text: str) -> None:
@@ -160,6 +163,9 @@ class TaskRunner:
         self.screen.trouble(text)
 
     def _print_unfinished(self) -> set[str]:
+        if self.service.is_emulated:
+            print_error("", f"Stopped. {_EMULATED}")
+            return set()
         running = {handle.task_id: handle for handle in self.client.unfinished if not self.polls_once}
         unsaved = [row for row in self.board.at(TaskStage.RUNNING, TaskStage.SAVING) if row.task_id not in running]
         if running:
@@ -183,7 +189,7 @@ class TaskRunner:
 
     def _print_late(self, printed: set[str]) -> None:
         late = {handle.task_id: handle for handle in self.client.unfinished if handle.task_id not in printed}
-        if late and not self.polls_once:
+        if late and not self.polls_once and not self.service.is_emulated:
             print_error(
                 "", "Accepted in the meantime:", *(f"  {task_id}  {_about(handle)}" for task_id, handle in late.items())
             )
@@ -214,7 +220,7 @@ class TaskRunner:
         if not known:
             return []
         if self.service.is_emulated:
-            return ["", "The emulator runs inside this command: its tasks end with it and cost nothing."]
+            return ["", _EMULATED]
         is_about_waiting = verb == "wait" and self.folder is None
         what = "To wait for them again:" if is_about_waiting else "They are paid for. To save their files:"
         kinds = self._kinds()

@@ -31,6 +31,7 @@ __all__ = [
     "progress_bar",
     "repeating",
     "retry_line",
+    "width_of_names",
     "write_line",
 ]
 
@@ -44,6 +45,8 @@ STATUS_STYLES: Final = {
 """
 The colours of status words, by their meaning.
 """
+
+_PROMPT_MIN: Final = 16  # on a narrow terminal, a prompt tells rows apart, and the names of their files hardly do
 
 
 def is_interactive(file: TextIO) -> bool:
@@ -181,6 +184,16 @@ def boxed(facts: Mapping[str, str]) -> RenderableType:
     for name, value in facts.items():
         table.add_row(Text(name), Text(one_line(value)))
     return table
+
+
+def width_of_names(width: int, others: int, most: int) -> int:
+    """
+    Return how wide the names of files may be in a row of *width* columns: *most*, if the prompt keeps enough of them.
+
+    Args:
+        others: The columns of the row that are neither names nor prompt.
+    """
+    return max(1, min(most, width - others - _PROMPT_MIN))
 
 
 def retry_line(trouble: str) -> Text:

@@ -13,6 +13,8 @@ from typing import IO, Final
 from kling_async.wire.endpoints.rules import HALF_A_PAIR
 
 __all__ = [
+    "LIST_MAX",
+    "SQLITE",
     "START",
     "UNDECODED",
     "TextKind",
@@ -46,11 +48,18 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
+SQLITE: Final = b"SQLite format 3\0"
+"""
+The first bytes of a journal, as of every SQLite file.
+"""
+
 _NO_TEXT: Final = (
-    (b"PK\x03\x04", "is a zip archive (an Excel workbook?); save the table as CSV in UTF-8"),
+    (b"PK\x03\x04", "is a zip archive (a spreadsheet?); export the table as CSV in UTF-8"),
+    (b"\xd0\xcf\x11\xe0", "is an Office document (a spreadsheet?); export the table as CSV in UTF-8"),
+    (b"PAR1", "is a Parquet file; export the table as CSV, or as JSON Lines"),
     (b"\x1f\x8b", "is compressed; decompress it first"),
     (b"%PDF", "is a PDF file; use a text file"),
-    (b"SQLite format 3\0", "is a database (a journal?); give the input file instead"),
+    (SQLITE, "is a database (a journal?); give the input file instead"),
 )
 _NUL: Final = "contains NUL bytes: it is not text, or it is UTF-16 without a byte order mark; save it as UTF-8"
 UNDECODED: Final = "contains bytes that are not valid UTF-8; save the file as UTF-8"

@@ -13,7 +13,7 @@ from kling_async.cli.command_runner import run
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import (
     AsJson,
-    image_source,
+    Name,
     out_option,
     read_words,
     require_pillow,
@@ -21,9 +21,11 @@ from kling_async.cli.options import (
 )
 from kling_async.cli.request_runner import run_requests
 from kling_async.cli.service_options import EmulatedServiceOptions
+from kling_async.media.naming import DEFAULT_NAME
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.image_to_video import ImageToVideo
 from kling_async.wire.endpoints.text_to_video import TextToVideo
+from kling_async.wire.request_fields import image_source
 
 __all__ = ["video"]
 
@@ -76,6 +78,7 @@ def video(
     prompts: Annotated[list[str], typer.Argument(metavar="PROMPT", help="What happens; - reads stdin.")],
     fields: VideoFields,
     out: Annotated[Any, out_option("videos/")] = Path("videos"),
+    name: Name = DEFAULT_NAME,
     as_json: AsJson = False,
     service: EmulatedServiceOptions,
     timeout: Annotated[float, timeout_option(1800)] = 1800.0,
@@ -89,4 +92,4 @@ def video(
     requests = fields.make_requests(texts)
     if service.is_emulated:
         require_pillow()
-    run(run_requests(requests, service, out, timeout=timeout, as_json=as_json))
+    run(run_requests(requests, service, out, name=name, timeout=timeout, as_json=as_json))

@@ -9,21 +9,18 @@ from typing import Final
 
 import aiohttp
 
+from kling_async.client.budget import Budget
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.handle import TaskHandle
 from kling_async.client.outcomes import Done
+from kling_async.media.naming import DEFAULT_NAME, looks_like_file
 from kling_async.policy.arguments import check_kind, refuse
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.redaction import shorten
 from kling_async.wire.tasks import Audio, Image, TaskResult, TaskSnapshot, Video
 
-__all__ = ["DEFAULT_NAME", "check_file", "check_folder", "check_kinds", "check_result", "default_folder"]
-
-DEFAULT_NAME: Final = "{task_id}-{index}{ext}"
-"""
-The template of file names.
-"""
+__all__ = ["check_file", "check_folder", "check_kinds", "check_result", "default_folder"]
 
 _KINDS: Final[Mapping[str, tuple[type, bool, str]]] = {
     "session": (aiohttp.ClientSession, True, "which is used and never closed"),  # one that retries would pay twice
@@ -31,16 +28,10 @@ _KINDS: Final[Mapping[str, tuple[type, bool, str]]] = {
     "retry": (RetryPolicy, False, "such as RetryPolicy(give_up_after=60)"),
     "polling": (PollPolicy, False, "such as PollPolicy(max_delay=5)"),
     "callbacks": (CallbackReceiver, True, 'such as CallbackReceiver("https://example.org/kling")'),
+    "budget": (Budget, True, "such as Budget(units=100)"),
 }
 """
 The classes of a client's arguments, whether each may be None, and an example.
-"""
-
-_SUFFIXES: Final = frozenset(
-    {".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".mov", ".webm", ".mp3", ".wav", ".m4a", ".aac"}
-)
-"""
-Suffixes of files that a task makes, or that callers expect.
 """
 
 
@@ -106,7 +97,7 @@ def check_folder(path: object, name: str, result: TaskResult) -> None:
     """
     Raise InvalidRequest if *path* seems to be the name of a file, and *name* is not given to say otherwise.
     """
-    if isinstance(path, Path) and name == DEFAULT_NAME and path.suffix.lower() in _SUFFIXES:
+    if isinstance(path, Path) and name == DEFAULT_NAME and looks_like_file(path):
         index = "-{index}" if len(result.files) > 1 else ""
         call = f'client.save(result, {str(path.parent)!r}, name="{path.stem}{index}{{ext}}")'
         refuse("destination", repr(shorten(str(path), 200)), f"must be a folder; to name the file, write {call}")

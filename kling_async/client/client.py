@@ -13,14 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, Unpack, overload
 import aiohttp
 import attrs
 
-from kling_async.client.call_checks import (
-    DEFAULT_NAME,
-    check_file,
-    check_folder,
-    check_kinds,
-    check_result,
-    default_folder,
-)
+from kling_async.client.budget import Budget
+from kling_async.client.call_checks import check_file, check_folder, check_kinds, check_result, default_folder
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.calls.account import AccountApi
 from kling_async.client.calls.elements import ElementsApi
@@ -37,12 +31,12 @@ from kling_async.client.limits.limiter import Slots
 from kling_async.client.outcomes import Done, Failed
 from kling_async.client.stream import fan_out
 from kling_async.errors import InvalidRequest, KlingError
-from kling_async.media.naming import NameTemplate, is_url
-from kling_async.media.saved_files import SavedFile
+from kling_async.media.naming import DEFAULT_NAME, NameTemplate, is_url
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.async_with import UsedWithAsyncWith
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
+from kling_async.policy.spending import Spent
 from kling_async.wire.auth import AccessKey, Credentials
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest
@@ -60,6 +54,7 @@ from kling_async.wire.tasks import File, TaskResult, TaskSnapshot
 
 if TYPE_CHECKING:
     from kling_async.media.destinations import Destination
+    from kling_async.media.saving import SaveOutcome
     from kling_async.media.storage import Storage
 
 __all__ = ["KlingClient"]
@@ -94,6 +89,7 @@ class KlingClient(UsedWithAsyncWith):
         callbacks: A receiver, which you serve, and which several clients may share. Each submit gets its own URL there,
             unless its request has a `callback_url`. While callbacks arrive, tasks are hardly polled.
         on_event: A quick function, called in the event loop with each step of each task. Its exceptions are logged.
+        budget: A limit of what may be spent, which clients may share; None sets none. What may not fit is not sent.
 
     Attributes:
         speech: Has text read aloud.
@@ -111,7 +107,7 @@ class KlingClient(UsedWithAsyncWith):
         TypeError: `on_event` is not a plain function.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the settings of a client, each with a default)
         self,
         api_key: str | AccessKey | None = None,
         *,
@@ -124,10 +120,11 @@ class KlingClient(UsedWithAsyncWith):
         polling: PollPolicy = PollPolicy(),  # noqa: B008
         callbacks: CallbackReceiver | None = None,
         on_event: OnEvent | None = None,
+        budget: Budget | None = None,
     ) -> None:
         credentials = find_credentials(api_key)
         base_url = find_base_url(base_url, credentials)
-        check_kinds(session=session, http=http, retry=retry, polling=polling, callbacks=callbacks)
+        check_kinds(session=session, http=http, retry=retry, polling=polling, callbacks=callbacks, budget=budget)
         http.check_route(base_url)
         self.core: Final = ClientCore(
             credentials,
@@ -140,6 +137,7 @@ class KlingClient(UsedWithAsyncWith):
             session=session,
             callbacks=callbacks,
             on_event=on_event,
+            budget=budget,
         )
         self.base_url: Final = self.core.base_url
         self.dialect: Final = self.core.dialect
@@ -182,6 +180,13 @@ class KlingClient(UsedWithAsyncWith):
         """
         return self.core.tasks.unfinished
 
+    @property
+    def spent(self) -> Spent:
+        """
+        What the service says that it billed for the tasks of this client that have ended, and for its paid calls.
+        """
+        return self.core.spending.spent
+
     @overload
     async def submit(self, prompt: str, /, **fields: Unpack[DefaultFields]) -> TaskHandle: ...
     @overload
@@ -203,6 +208,7 @@ class KlingClient(UsedWithAsyncWith):
 
         Raises:
             InvalidRequest: It breaks rules of the service, all of which are listed; or the service said so.
+            BudgetExceeded: What it may cost does not fit into `budget` once it has its slots.
             SubmissionUncertain: A task may exist, and its fate could not be determined. With `callbacks`, none has
                 shown it for a minute; one that comes later puts the task into `unfinished`.
             RateLimited: The service has refused it for 300 s while nothing of this client was running.
@@ -262,9 +268,7 @@ class KlingClient(UsedWithAsyncWith):
         loop early cancels the waiting, as cancelling `generate` does; close the iterator with `contextlib.aclosing`.
         """
         check_many("stream", requests)
-        width = 2 * (self.slots.limit or self.slots.policy.start) if concurrency is None else concurrency
-        check_whole("concurrency", width)
-        return fan_out(requests, functools.partial(_outcome, self), width)
+        return fan_out(requests, functools.partial(_outcome, self), _width_of(self.slots, concurrency))
 
     def handle(self, task_id: str, endpoint: str = DEFAULT_ENDPOINT.name) -> TaskHandle:
         """
@@ -278,7 +282,7 @@ class KlingClient(UsedWithAsyncWith):
             InvalidRequest: No task can have this id, or there is no such endpoint.
         """
         check_kind("task_id", task_id, str, "must be the id of a task, as text")
-        return self.core.tasks.handle(task_id, endpoint_named(endpoint))
+        return self.core.tasks.handle(task_id.strip(), endpoint_named(endpoint))
 
     async def get(self, task_id: str, endpoint: str = DEFAULT_ENDPOINT.name) -> TaskSnapshot:
         """
@@ -292,7 +296,7 @@ class KlingClient(UsedWithAsyncWith):
             KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
         """
         check_kind("task_id", task_id, str, "must be the id of a task, as text")
-        return await self.core.tasks.get(task_id, endpoint_named(endpoint))
+        return await self.core.tasks.get(task_id.strip(), endpoint_named(endpoint))
 
     async def tasks(
         self, endpoint: str = DEFAULT_ENDPOINT.name, *, page_size: int = 100
@@ -310,11 +314,7 @@ class KlingClient(UsedWithAsyncWith):
             InvalidRequest: The service does not list tasks.
         """
         check_whole("page_size", page_size, most=500)
-        listed = endpoint_named(endpoint)
-        if not (self.dialect.lists and listed.lists):
-            what = f"{self.dialect.name} services do not list {listed.title} tasks; keep the task ids yourself"
-            raise InvalidRequest(what)
-        async for snapshot in self.core.tasks.listed(listed, page_size):
+        async for snapshot in self.core.tasks.listed(endpoint_named(endpoint), page_size):
             yield snapshot
 
     @overload
@@ -334,8 +334,8 @@ class KlingClient(UsedWithAsyncWith):
         Args:
             result: What `generate` returned.
             destination: A folder, which may not exist yet, or a `Storage`. None is `pictures`, `videos` or `sounds`.
-            name: Template of the names, with `{task_id}`, `{index}` and `{ext}`, the last by the file's content. It may
-                name sub-folders.
+            name: Template of the names, with `{number}`, `{prompt}` (its first words), `{task_id}`, `{index}` and
+                `{ext}`, the last by the file's content. It may name sub-folders.
 
         Raises:
             ValueError: The template leaves the folder, gives equal names, or has other fields.
@@ -346,13 +346,10 @@ class KlingClient(UsedWithAsyncWith):
         """
         check_result(result)
         check_kind("name", name, str, "must be a template for names, as text")
-        destination = default_folder(result) if destination is None else destination
-        place = await _place_of(destination)
+        place = await _place_of(default_folder(result) if destination is None else destination)
         check_folder(place, name, result)
-        outcome = await self.core.files.save(result, place, NameTemplate(name, result.task_id))
-        if outcome.error is not None:
-            raise outcome.error
-        return _places_of(outcome.files, is_local=isinstance(destination, str | os.PathLike))
+        outcome = await self.core.files.save(result, place, NameTemplate.of(name, result))
+        return _places_of(outcome, is_local=isinstance(destination, str | os.PathLike | None))
 
     async def read(self, file: File, *, max_bytes: int = 100 * 1024 * 1024) -> bytes:
         """
@@ -385,10 +382,19 @@ async def _place_of(destination: "str | os.PathLike[str] | Storage") -> "Destina
     return place
 
 
-def _places_of(files: Iterable[SavedFile], *, is_local: bool) -> list[Path] | list[str]:
+def _places_of(outcome: "SaveOutcome", *, is_local: bool) -> list[Path] | list[str]:
+    if outcome.error is not None:
+        raise outcome.error
+    files = outcome.files
     if is_local:
         return [file.path for file in files if file.path is not None]
     return [file.path.absolute().as_uri() if file.path is not None else file.url or "" for file in files]
+
+
+def _width_of(slots: Slots, concurrency: int | None) -> int:
+    width = 2 * (slots.limit or slots.policy.start) if concurrency is None else concurrency
+    check_whole("concurrency", width)
+    return width
 
 
 async def _outcome(client: KlingClient, index: int, item: TaskRequest | str) -> Done | Failed:

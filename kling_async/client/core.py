@@ -5,9 +5,9 @@ The core of a client, on which `KlingClient` and `Batch` are built: validate, ac
 import asyncio
 import enum
 import functools
+import secrets
 import sys
 import time
-import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from kling_async.client.budget import Budget
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.callbacks.router import CallbackRouter
 from kling_async.client.calls.free_calls import FreeCalls
@@ -30,6 +31,7 @@ from kling_async.client.polling.poller import Poller
 from kling_async.client.polling.queries import HttpStatusQueries
 from kling_async.client.polling.strategy import strategy_for
 from kling_async.client.result_files import ResultFiles
+from kling_async.client.spending import Charge, Spending
 from kling_async.client.submission import Submission
 from kling_async.client.submitter import Submitter
 from kling_async.client.transport import Transport
@@ -40,7 +42,7 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import Credentials
 from kling_async.wire.codec import write_request
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of, with_fields
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, path_part, sources_of, with_fields
 from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.json_text import dumps
@@ -69,6 +71,7 @@ class ClientCore:
 
     Attributes:
         base_url, dialect, slots, callbacks: The arguments of `KlingClient`, or the values that it found.
+        spending: What it spends.
         transport: Sends its requests.
         submitter: Its submits that have slots and no answer yet.
         calls: Its paid calls that create no task, and have no answer yet.
@@ -82,7 +85,7 @@ class ClientCore:
 
     state: State = State.NEW  # of the class: `__del__` reads it even if `__init__` failed
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (those of `KlingClient`)
         self,
         credentials: Credentials,
         base_url: str,
@@ -95,12 +98,14 @@ class ClientCore:
         session: aiohttp.ClientSession | None,
         callbacks: CallbackReceiver | None,
         on_event: OnEvent | None,
+        budget: Budget | None,
     ) -> None:
         self._publisher = EventPublisher(on_event)
         self.base_url: Final = base_url
         self.dialect: Final = dialect
         self.slots: Final = slots
         self.callbacks: Final = callbacks
+        self.spending: Final = Spending(dialect, budget)
         keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two polls
         self.transport: Final = Transport(base_url, http, retry, keepalive, credentials, session)
         queries = HttpStatusQueries(self.transport, polling.answer_timeout, dialect)
@@ -108,7 +113,7 @@ class ClientCore:
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
         self.tasks: Final = KnownTasks(self.transport, dialect, self._publisher, self.open, self._watch)
         self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
-        self.calls: Final = OneShotCalls(self.transport, dialect, self.open)
+        self.calls: Final = OneShotCalls(self.transport, self.spending, self.open)
         self.free_calls: Final = FreeCalls(self.transport, dialect, self.open)
         self.files: Final = ResultFiles(base_url, http, self.open, self.tasks.get, self.tasks.events_of)
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -185,13 +190,14 @@ class ClientCore:
             self.open()  # it may have been closed meanwhile
             lease = self.slots.acquire_now(endpoint.bucket(request, self.dialect), endpoint.slots(request), owner=self)
             if lease is None:
+                self.spending.check(endpoint, request)  # rather than after a long wait
                 events.publish(EventKind.WAITING)
                 has_files, files = bool(files), {}  # thousands may wait here, each with megabytes of Base64
                 lease, files = await self._wait_for_slots(endpoint, request, digests, has_files=has_files)
             now = asyncio.get_running_loop().time()
             submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=now)
             if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
-                submission.external_id, submission.owns_id = str(uuid.uuid4()), True
+                submission.external_id, submission.owns_id = secrets.token_hex(16), True
             delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, None, files)
         except BaseException as error:
             events.publish(EventKind.NO_TASK, error=error)
@@ -256,7 +262,7 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
-        endpoint.one(task_id)  # rejects text that cannot be an id
+        path_part(task_id)  # rejects text that cannot be an id
         submission = Submission(request.external_task_id)
         lease = self._acquire_running(endpoint, request)
         events = self._publisher.begin(endpoint, request)
@@ -292,12 +298,16 @@ class ClientCore:
         submit_key: str | None,
         files: Mapping[str, Reference] | None = None,
     ) -> Delivery:
+        charge = Charge(self.spending, endpoint)
         try:
-            request = endpoint.complete(request, self.dialect)
+            fields = dict(endpoint.defaults(request, self.dialect))
+            if submission.external_id is not None:
+                fields["external_task_id"] = submission.external_id
+            request = with_fields(request, **fields) if fields else request
+            if self.spending.budget is not None or observer.has_budget:  # now that it has its slots
+                charge.reserve(request, observer.reserve, forced=files is None)
             if endpoint.new_standard is not None:
                 endpoint = endpoint.spoken(request, self.dialect)
-            if submission.external_id is not None:
-                request = with_fields(request, external_task_id=submission.external_id)
             submission.lookup_proves_absence = endpoint.lookup_proves_absence
             events.request = request
             router = self._router if request.callback_url is None else None  # else callbacks go to the caller's address
@@ -305,6 +315,7 @@ class ClientCore:
                 request=request,
                 endpoint=endpoint,
                 lease=lease,
+                charge=charge,
                 subscription=None if router is None else router.subscribe(submit_key),
                 observer=observer,
                 events=events,
@@ -312,8 +323,9 @@ class ClientCore:
                 transport=self.transport,
             )
             delivery.body = None if files is None else _body_of(delivery, files)
-        except BaseException:  # such as of an endpoint that a program has registered
+        except BaseException:  # such as of a budget, or of an endpoint that a program has registered
             lease.release()
+            charge.release()
             raise
         return delivery
 

@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 import attrs
 
+from kling_async.client.budget import Reservation
 from kling_async.client.callbacks.router import CallbackSubscription
 from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.exchange import RequestBody
 from kling_async.client.limits.bucket import SlotLease
 from kling_async.client.retries import Step, find_in, may_exist, next_step, retry
+from kling_async.client.spending import Charge
 from kling_async.client.submission import Submission, may_be_task_of
 from kling_async.client.transport import Transport, decode
 from kling_async.errors import (
@@ -43,9 +45,21 @@ class SubmitObserver:
 
     Attributes:
         key: What the caller calls the request, for the log; None without.
+        has_budget: Whether the caller has a budget of its own, for which `reserve` is called.
     """
 
     key: str | None = None
+    has_budget: bool = False
+
+    def reserve(self) -> Reservation | None:
+        """
+        Reserve in the caller's own budget what the request may cost. It is about to be sent, or was sent by an earlier
+        run.
+
+        Raises:
+            BudgetExceeded: It does not fit: the request is not sent.
+        """
+        return None
 
     async def sending(self, submit_key: str | None) -> None:
         """
@@ -94,6 +108,7 @@ class Delivery:
 
     Attributes:
         lease: The slots that it holds.
+        charge: What is reserved for it in budgets.
         submission: What is known of its fate; decides whether it is sent again.
         counterpart: The endpoint in the other standard, in which an earlier run may have sent it; None if none has.
         body: What is sent; None until it is known that an earlier run's submit must be sent again.
@@ -102,6 +117,7 @@ class Delivery:
     request: TaskRequest
     endpoint: Endpoint[Any]
     lease: SlotLease
+    charge: Charge
     subscription: CallbackSubscription | None
     observer: SubmitObserver
     events: TaskEvents

@@ -69,6 +69,7 @@ class Deadline:
     _aio_task: "asyncio.Task[object]" = attrs.field(init=False)
     _timer: asyncio.TimerHandle = attrs.field(init=False)
     _end: float = attrs.field(init=False)
+    _due: float = attrs.field(init=False)  # when the block ends, as far as is known; never before the timer
     _cancelling: int = attrs.field(init=False)  # how often others had cancelled the task before
     _has_expired: bool = attrs.field(default=False, init=False)
 
@@ -78,8 +79,10 @@ class Deadline:
         if aio_task is None:
             raise RuntimeError("a deadline needs a running asyncio task")
         self._aio_task, self._cancelling = aio_task, aio_task.cancelling()
-        self._end = loop.time() + self.seconds
-        self._timer = loop.call_at(self._end, self._wait, EXTRA_TURNS)
+        now = loop.time()
+        self._end = self._due = now + self.seconds
+        # One timer is enough, and cheaper than a new one for each piece: if it finds that it is early, it is set again.
+        self._timer = loop.call_at(min(self._end, now + self.read_timeout), self._wait, EXTRA_TURNS)
         return self
 
     def __exit__(
@@ -94,15 +97,14 @@ class Deadline:
         End the block `read_timeout` from now, or when its whole time is over, whichever comes first. Outside the block,
         and once the time is over, this does nothing.
         """
-        if self._timer.cancelled() or self._has_expired:
-            return
-        loop = asyncio.get_running_loop()
-        self._timer.cancel()
-        self._timer = loop.call_at(min(self._end, loop.time() + self.read_timeout), self._wait, EXTRA_TURNS)
+        self._due = min(self._end, asyncio.get_running_loop().time() + self.read_timeout)
 
     def _wait(self, turns: int) -> None:
-        if turns > 0:
-            self._timer = asyncio.get_running_loop().call_later(TURN, self._wait, turns - 1)
+        loop = asyncio.get_running_loop()
+        if self._due > loop.time():
+            self._timer = loop.call_at(self._due, self._wait, EXTRA_TURNS)
+        elif turns > 0:
+            self._timer = loop.call_later(TURN, self._wait, turns - 1)
         else:
             self._has_expired = True
             self._aio_task.cancel()

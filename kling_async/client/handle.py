@@ -12,6 +12,7 @@ import attrs
 
 from kling_async.client.events import NULL_EVENTS, EventKind, TaskEvents
 from kling_async.client.limits.bucket import SlotLease
+from kling_async.client.spending import Charge
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.policy.arguments import check_timeout
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
@@ -62,6 +63,7 @@ class TaskHandle:
     unconfirmed_at: float = attrs.field(default=-math.inf, init=False)
     watched_since: float | None = attrs.field(default=None, init=False)
     _lease: SlotLease | None = attrs.field(default=None, init=False)
+    _charge: Charge | None = attrs.field(default=None, init=False)
     _on_final: Callable[["TaskHandle"], object] | None = attrs.field(default=None, init=False)
     _on_unconfirmed: Callable[[TaskSnapshot], object] | None = attrs.field(default=None, init=False)
     _waiters: dict["asyncio.Future[None]", None] = attrs.field(factory=dict, init=False)  # a set that keeps their order
@@ -130,7 +132,9 @@ class TaskHandle:
                     timer.cancel()
                 del waiter, timer  # otherwise an error's traceback holds them and they hold the error, until a gc
         if self.is_settled and (snapshot := self.snapshot) and snapshot.task_status is TaskStatus.SUCCEEDED:
-            return TaskResult.of(snapshot, self.task_id, endpoint=self.endpoint.name)
+            prompt = "" if self.request is None else self.endpoint.caption(self.request)
+            number = self.events.number
+            return TaskResult.of(snapshot, self.task_id, endpoint=self.endpoint.name, prompt=prompt, number=number)
         raise _error_of(self, timeout)
 
     async def updates(self) -> AsyncGenerator[TaskSnapshot, None]:
@@ -175,17 +179,21 @@ class TaskHandle:
         request: TaskRequest,
         lease: SlotLease,
         *,
+        charge: Charge | None = None,
         on_final: Callable[["TaskHandle"], object],
         on_unconfirmed: Callable[[TaskSnapshot], object] | None = None,
         events: TaskEvents = NULL_EVENTS,
     ) -> None:
         """
-        Take over the slots and the events of the submit that became this task. The slots are given back at its end.
+        Take over the slots, the charge and the events of the submit that became this task. At its end the slots are
+        given back, and the charge is settled.
         """
         if self._lease is not None:
             self._lease.release()
+        if self._charge is not None and charge is not None:
+            charge.take_over(self._charge)
         self.request = request
-        self._lease = lease
+        self._lease, self._charge = lease, charge
         self._on_final = on_final
         self._on_unconfirmed = on_unconfirmed
         self.events = events
@@ -237,8 +245,11 @@ class TaskHandle:
 
     def release(self) -> bool:
         """
-        Give the task's slots back, and return whether it still held some.
+        Give the task's slots back, since its end may never be seen, and return whether it still held some. What is
+        reserved for it stays reserved.
         """
+        if self._charge is not None:
+            self._charge.keep()
         lease, self._lease = self._lease, None
         if lease is None or lease.is_released:
             return False
@@ -249,6 +260,10 @@ class TaskHandle:
         # Report what is new since *before* to the client and to its events: each step once, however often it is seen.
         if self.is_final and self._lease is not None:  # the client keeps it until its files are known
             self._lease.release()
+        if self.is_final and self._charge is not None:
+            has_succeeded = snapshot.task_status is TaskStatus.SUCCEEDED
+            units, cash = snapshot.final_unit_deduction, snapshot.final_balance_deduction
+            self._charge.settle(units, cash, has_succeeded=has_succeeded)
         if self.is_settled:
             on_final, self._on_final = self._on_final, None
             if on_final is not None:

@@ -13,9 +13,9 @@ from kling_async.client.handle import TaskHandle
 from kling_async.client.retries import find_in
 from kling_async.client.submission import may_be_task_of
 from kling_async.client.transport import Transport
-from kling_async.errors import TaskNotFound
+from kling_async.errors import InvalidRequest, TaskNotFound
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.base import Endpoint, path_part
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.responses import read_only_task, read_page, read_snapshot
 from kling_async.wire.tasks import TaskSnapshot
@@ -65,7 +65,7 @@ class KnownTasks:
         """
         handle = self._handles.get(task_id)
         if handle is None:
-            endpoint.one(task_id)  # rejects text that cannot be an id
+            path_part(task_id)  # rejects text that cannot be an id
             if events is None:
                 events = self._publisher.pick_up(task_id, endpoint)
             handle = self._handles[task_id] = TaskHandle(task_id, None, self._watch, events, endpoint)
@@ -122,7 +122,13 @@ class KnownTasks:
     async def listed(self, endpoint: Endpoint[Any], page_size: int) -> AsyncGenerator[TaskSnapshot, None]:
         """
         Yield the account's tasks of *endpoint*, each once although a list may grow while it is read.
+
+        Raises:
+            InvalidRequest: The service does not list them.
         """
+        if not (self._dialect.lists and endpoint.lists):
+            what = f"{self._dialect.name} services do not list {endpoint.title} tasks; keep the task ids yourself"
+            raise InvalidRequest(what)
         self._open()
         yielded_ids: set[str] = set()
         for number in range(1, LAST_PAGE + 1):

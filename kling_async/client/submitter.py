@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import functools
 import logging
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -18,7 +19,7 @@ from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.bucket import SlotLease
 from kling_async.client.polling.poller import Poller
-from kling_async.errors import ClientClosed, SubmissionUncertain
+from kling_async.errors import ClientClosed, SubmissionUncertain, UnexpectedAnswer
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import shorten
@@ -76,11 +77,17 @@ class Submitter:
             SubmissionUncertain: A task may exist, and its fate could not be determined.
             KlingError: No task was created.
         """
-        aio_task = asyncio.get_running_loop().create_task(self._finish(delivery, work), name="kling_async submit")
-        self._deliveries[aio_task] = delivery
-        aio_task.add_done_callback(self._deliveries.pop)
+        loop, name = asyncio.get_running_loop(), "kling_async submit"
+        end: asyncio.Future[None] = loop.create_future()
+        finishing = self._finish(delivery, work, end)
+        if sys.version_info >= (3, 12) and loop.get_task_factory() is None:  # begins without a turn of the loop
+            aio_task = asyncio.Task(finishing, loop=loop, name=name, eager_start=True)
+        else:
+            aio_task = loop.create_task(finishing, name=name)
+        if not aio_task.done():
+            self._deliveries[aio_task] = delivery
         try:
-            await asyncio.wait({aio_task})
+            await end
         except asyncio.CancelledError:
             delivery.submission.is_abandoned = True
             if aio_task.done():  # logged at once: a loop that ends runs no callbacks
@@ -129,13 +136,19 @@ class Submitter:
         for lease in tuple(self._uncertain):
             self._release_uncertain(lease)
 
-    async def _finish(self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskHandle:
+    async def _finish(
+        self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]], end: "asyncio.Future[None]"
+    ) -> TaskHandle:
+        # Resolves *end* last. It always begins: a caller that is cancelled runs after it.
         try:
             return self._adopt(delivery, await self._fate(delivery, work))
         except BaseException as error:
             delivery.events.publish(EventKind.NO_TASK, error=error)
             raise
         finally:
+            self._deliveries.pop(asyncio.current_task(), None)  # type: ignore[arg-type]  # it is no other task
+            if not end.done():
+                end.set_result(None)  # its caller goes on when this asyncio task is done
             delivery.observer.ended()
 
     async def _fate(self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskSnapshot:
@@ -149,6 +162,7 @@ class Submitter:
         except asyncio.CancelledError:  # by `aclose` after its timeout, or by the end of the loop
             self._give_up(delivery)
             if not delivery.is_exposed:
+                delivery.charge.release()
                 raise ClientClosed("the client is closed; create a new one") from None
             what = "the client was closed before the service said whether it accepted the task"
             uncertain = SubmissionUncertain(what)
@@ -165,8 +179,12 @@ class Submitter:
             _add_known(error, delivery)
             _log_unknown(delivery, error, "cancelled" if delivery.submission.is_abandoned else "given up")
             raise
-        except BaseException:
+        except BaseException as error:
             self._give_up(delivery)
+            if isinstance(error, UnexpectedAnswer) and error.urls:  # files without a task may be charged
+                delivery.charge.assume()
+            else:
+                delivery.charge.release()
             raise
 
     def _give_up(self, delivery: Delivery) -> None:
@@ -200,7 +218,12 @@ class Submitter:
             on_final = functools.partial(self._forget_with, subscription)
         self.accepted.add(handle)
         handle.accept(
-            delivery.request, delivery.lease, on_final=on_final, on_unconfirmed=on_unconfirmed, events=delivery.events
+            delivery.request,
+            delivery.lease,
+            charge=delivery.charge,
+            on_final=on_final,
+            on_unconfirmed=on_unconfirmed,
+            events=delivery.events,
         )
         if accepted is not None:
             handle.apply(accepted)
@@ -226,6 +249,9 @@ class Submitter:
 def _add_known(error: SubmissionUncertain, delivery: Delivery) -> None:
     # The last snapshot of the task: it may be paid for, and nothing else has the URLs of its files.
     error.request = delivery.request
+    if delivery.charge.reservations:
+        delivery.charge.keep()
+        error.message = f"{error.message}; what it may cost stays reserved in the budget"
     shown = delivery.subscription.received if delivery.subscription is not None else None
     if shown is not None:
         error.snapshot = shown

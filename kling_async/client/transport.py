@@ -228,7 +228,7 @@ class Transport:
         if body is not None:
             body.deadline = deadline
             own = getattr(session, "_middlewares", None)  # aiohttp has no public way to ask for them
-            middlewares = None if own is None else (*own, body.watch)
+            middlewares = (*own, body.watch) if own else None
         async with session.request(
             method,
             URL(self.base_url + path, encoded=True),

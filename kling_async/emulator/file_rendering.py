@@ -8,13 +8,15 @@ from importlib.util import find_spec
 from typing import Final
 
 from kling_async.emulator.input_files import is_url, picture_of
+from kling_async.emulator.picture_size import size_in_pixels
+from kling_async.emulator.plain_picture import plain_picture
 from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import TaskRecord
 from kling_async.emulator.task_snapshot import seconds_of
 from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, pictures_of, shots_of, size_of_video
 
-__all__ = ["Links", "missing_library", "render_file", "require_pillow", "urls_in"]
+__all__ = ["Links", "missing_library", "render_file", "render_plain", "require_pillow", "urls_in"]
 
 Links = Mapping[str, bytes]
 """
@@ -68,6 +70,8 @@ def render_file(
     """
     match file.kind:
         case "images":
+            if settings.pictures == "plain":
+                return render_plain(record, file, settings.picture_scale)
             return _render_image(record, file, settings.picture_scale, links)
         case "videos":
             from kling_async.emulator.filming.encoding import encode_video  # noqa: PLC0415
@@ -75,6 +79,15 @@ def render_file(
             return encode_video(_spec_of(record, file, settings, links), is_stopped)
         case "audios":
             return _render_sound(seconds_of(record, settings), record.seed + file.index, is_wav=file.is_wav)
+
+
+def render_plain(record: TaskRecord, file: ResultFile, scale: float) -> bytes:
+    """
+    Return a picture of one colour, with the size that the request asks for. It takes some microseconds.
+    """
+    copy = ", with watermark" if file.has_watermark else ""
+    identity = f"{record.task_id}, seed {record.seed}, picture {file.index}{copy}"
+    return plain_picture(size_in_pixels(*_size_of(record), scale), record.endpoint.caption(record.request), identity)
 
 
 def _render_image(record: TaskRecord, file: ResultFile, scale: float, links: Links) -> bytes:
@@ -98,8 +111,6 @@ def _render_image(record: TaskRecord, file: ResultFile, scale: float, links: Lin
 
 def _size_of(record: TaskRecord) -> tuple[str, str]:
     # Other endpoints, and dialects derived with `attrs.evolve`, may allow sizes that cannot be drawn.
-    from kling_async.emulator.drawing.picture import size_in_pixels  # noqa: PLC0415
-
     aspect_ratio = getattr(record.request, "aspect_ratio", None)
     aspect_ratio = "16:9" if aspect_ratio in (None, "auto") else aspect_ratio
     resolution = getattr(record.request, "resolution", None) or "1k"

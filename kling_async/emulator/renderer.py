@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from kling_async.emulator.account import Account
-from kling_async.emulator.file_rendering import render_file, urls_in
+from kling_async.emulator.file_rendering import render_file, render_plain, urls_in
 from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.task_record import TaskRecord
 from kling_async.emulator.video_spec import VideoStopped
@@ -21,7 +21,8 @@ CACHE_SIZE: Final = 64  # files; the largest take some megabytes each
 
 class Renderer:
     """
-    Renders pictures, videos and sounds of an account. `Settings.picture_scale` shrinks what is drawn.
+    Renders pictures, videos and sounds of an account. `Settings.picture_scale` shrinks what is drawn. Plain pictures
+    are made at once, since a thread would cost more.
     """
 
     def __init__(self, account: Account) -> None:
@@ -35,6 +36,8 @@ class Renderer:
         """
         Return the content of one file of a task. Requests at the same time share the work.
         """
+        if file.kind == "images" and self._account.settings.pictures == "plain":
+            return render_plain(record, file, self._account.settings.picture_scale)
         key = (record.task_id, file)
         if key in self._cache:
             self._cache.move_to_end(key)

@@ -67,6 +67,9 @@ class Settings:
             `Host` header is refused, because a web page could have sent it.
         port: 0 chooses a free one.
         url_lifetime: Seconds until the URL of a file expires.
+        pictures:
+            "drawn" ones show the prompt. "plain" ones have one colour, differ for each task and index, and cost next to
+            nothing at any size: for tests that only need files.
         picture_scale: Multiplies the sides of pictures and videos; small ones are rendered faster.
         speech_voices: The catalogue of voices for speech; a few of the vendor's.
         media_seconds: Seconds of videos and sounds whose request has no `duration`.
@@ -88,6 +91,9 @@ class Settings:
     host_names: tuple[str, ...] = attrs.field(default=(), converter=_as_words)
     port: int = 0
     url_lifetime: float = 30 * DAY
+    pictures: Literal["drawn", "plain"] = attrs.field(
+        default="drawn", validator=attrs.validators.in_(("drawn", "plain"))
+    )
     picture_scale: float = 1.0
     speech_voices: tuple[str, ...] = attrs.field(default=("genshin_vindi2", "oversea_male1"), converter=_as_words)
     media_seconds: float = attrs.field(default=2.0, validator=attrs.validators.gt(0))
@@ -132,6 +138,7 @@ class SettingsByName(TypedDict, total=False):
     host_names: Sequence[str]
     port: int
     url_lifetime: float
+    pictures: Literal["drawn", "plain"]
     picture_scale: float
     speech_voices: Sequence[str]
     media_seconds: float

@@ -20,9 +20,9 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy
 
 __all__ = ["lead_to", "make_client", "read_settings", "serve"]
 
-QUICK: Final[dict[str, Any]] = {"latency": (0.0, 0.02), "picture_scale": 0.1}
+QUICK: Final[dict[str, Any]] = {"latency": (0.0, 0.02), "pictures": "plain", "picture_scale": 0.1}
 """
-The default settings: tasks take almost no time, and pictures are small.
+The default settings: tasks take almost no time, and neither do their files.
 """
 
 POLLING: Final = PollPolicy(first_delay=0.01)

@@ -49,7 +49,8 @@ def draw_client(client: KlingClient) -> str:
     Draw a client: its state, and the slots of each bucket.
     """
     slots = {
-        bucket: f"{usage.used} of {usage.limit} slots taken" + (f", {usage.waiting} waiting" if usage.waiting else "")
+        bucket: f"{usage.used} of {usage.limit} slot{'' if usage.limit == 1 else 's'} taken"
+        + (f", {usage.waiting} waiting" if usage.waiting else "")
         for bucket, usage in client.slots.items()
     }
     state, submitting = client.core.state.value, len(client.core.submitter)

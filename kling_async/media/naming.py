@@ -6,7 +6,7 @@ import hashlib
 import re
 import string
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,20 +15,43 @@ from urllib.request import url2pathname
 import attrs
 
 from kling_async.wire.redaction import shorten
+from kling_async.wire.suggestions import nearest_names
+from kling_async.wire.tasks import TaskResult
 
-__all__ = ["ROW_FIELDS", "TASK_FIELDS", "NameTemplate", "folded", "is_url", "local_folder"]
+__all__ = [
+    "DEFAULT_NAME",
+    "ROW_FIELDS",
+    "TASK_FIELDS",
+    "NameTemplate",
+    "check_template",
+    "folded",
+    "is_url",
+    "local_folder",
+    "looks_like_file",
+]
 
-TASK_FIELDS: Final = ("task_id", "index", "ext")
+DEFAULT_NAME: Final = "{task_id}-{index}{ext}"
+"""
+The template of file names.
+"""
+
+TASK_FIELDS: Final = ("task_id", "number", "prompt", "index", "ext")
 """
 The fields that a template may have. Their values are in `NameTemplate`.
 """
 
-ROW_FIELDS: Final = ("task_id", "key", "index", "ext")
+ROW_FIELDS: Final = ("task_id", "key", "number", "prompt", "index", "ext")
 """
 The fields where the task belongs to a row of a batch.
 """
 
 _NAME_MAX: Final = 200  # bytes; file systems allow 255, and a temporary file adds to the name
+_WORDS_MAX: Final = 5
+_PROMPT_MAX: Final = 40
+_PROMPT_READ: Final = 400  # characters that are searched for words
+_SUFFIXES: Final = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".mov", ".webm", ".mp3", ".wav", ".m4a", ".aac"}
+)
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # of two letters at least: a drive has one
 _WIDE: Final = re.compile(r"\d{4}")  # in a format: "{index:1000000000}" would take as many bytes
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
@@ -37,11 +60,14 @@ _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9�
 @attrs.frozen
 class NameTemplate:
     """
-    A template with its values: the names of the files of one task, relative to where they are saved. A row of a batch
-    also has a key.
+    A template with its values: the names of the files of one task, relative to where they are saved.
 
     Attributes:
-        template: With `TASK_FIELDS`, or `ROW_FIELDS` if there is a key; it may name folders.
+        template: With `ROW_FIELDS`, those of `number` and `key` only if they are known; it may name folders.
+        key: Of a row of a batch.
+        number: Of the request among those of its client, command or batch, from 1.
+        prompt: Of the request, or another text that identifies it. Names have its first words; if it has none, or it
+            is not known, the task's id.
         has_colliding_key: Whether some file systems confuse the key with that of an earlier row; adds a digest.
         mark: Part of the names of partial files, if only one process writes them: the next one that it begins replaces
             one that a crash has left. None gives each a unique name.
@@ -53,19 +79,29 @@ class NameTemplate:
     template: str
     task_id: str
     key: str | None = None
+    number: int | None = None
+    prompt: str = ""
     has_colliding_key: bool = False
     mark: str | None = None
     staging_dir: str | None = None
 
     @classmethod
-    def trial(cls, template: str, fields: Collection[str], value: str = "0") -> "NameTemplate":
+    def of(cls, template: str, result: TaskResult) -> "NameTemplate":
         """
-        Return *template* with *value* for its texts, to check it before there is a task.
+        Return *template* with the values of *result*.
+        """
+        return cls(template, result.task_id, number=result.number, prompt=result.prompt)
+
+    @classmethod
+    def trial(cls, template: str, fields: Collection[str], value: str = "0", number: int = 1) -> "NameTemplate":
+        """
+        Return *template* with *value* for its texts, to check it before there is a task. All prompts are equal.
 
         Args:
             fields: `TASK_FIELDS` or `ROW_FIELDS`.
         """
-        return cls(template, value, value if "key" in fields else None)
+        key = value if "key" in fields else None
+        return cls(template, value, key, number if "number" in fields else None, "prompt")
 
     def check(self, indices: Iterable[int]) -> None:
         """
@@ -98,24 +134,81 @@ class NameTemplate:
         return [*map(_safe_part, parts)]
 
     def _filled(self, index: int, ext: str) -> str:
-        values: dict[str, object] = {"task_id": _safe_value(self.task_id), "index": index, "ext": ext}
-        if self.key is not None:
-            safe = _safe_value(self.key)
-            values["key"] = f"{safe}~{_digest(self.key)}" if self.has_colliding_key and safe == self.key else safe
-        allowed = TASK_FIELDS if self.key is None else ROW_FIELDS
+        allowed = [
+            field
+            for field in ROW_FIELDS
+            if (field != "key" or self.key is not None) and (field != "number" or self.number is not None)
+        ]
         try:
             fields = [part[1:3] for part in string.Formatter().parse(self.template) if part[1] is not None]
-            if all(name in allowed and not _WIDE.search(spec or "") for name, spec in fields):
-                return self.template.format(**values)
-        except (ValueError, LookupError):  # a broken template, or a field inside a field
-            pass
+        except ValueError:  # such as a single brace
+            fields = None
+        unknown = [name for name, _ in fields or () if name not in allowed]
+        if unknown and unknown[0] is not None and unknown[0].isidentifier():
+            raise ValueError(f"The name {self._shown} has an {_unknown_field(unknown[0], allowed)}.")
+        if fields is not None and not unknown and not any(_WIDE.search(spec or "") for _, spec in fields):
+            try:
+                return self.template.format(**self._values(index, ext))
+            except (ValueError, LookupError):  # such as a field inside a field
+                pass
         listed = ", ".join(f"{{{field}}}" for field in allowed)
         rule = f"must be a format string with no other fields than {listed}, each of fewer than 1,000 characters"
         raise ValueError(f"The name {self._shown} {rule}.")
 
+    def _values(self, index: int, ext: str) -> dict[str, object]:
+        task_id = _safe_value(self.task_id)
+        values: dict[str, object] = {"task_id": task_id, "index": index, "ext": ext}
+        if "{prompt" in self.template:
+            values["prompt"] = _first_words(self.prompt) or task_id
+        if self.number is not None:
+            values["number"] = self.number
+        if self.key is not None:
+            safe = _safe_value(self.key)
+            values["key"] = f"{safe}~{_digest(self.key)}" if self.has_colliding_key and safe == self.key else safe
+        return values
+
     @property
     def _shown(self) -> str:
         return repr(shorten(self.template, 200))
+
+
+def check_template(template: str, fields: Collection[str], *, files: int = 1, is_one: bool = False) -> None:
+    """
+    Refuse a template with which saving would fail, or files would replace each other.
+
+    Args:
+        fields: `TASK_FIELDS` or `ROW_FIELDS`.
+        files: The largest number of files of one kind that a task has.
+        is_one: Whether there is only one task.
+
+    Raises:
+        ValueError: It has unknown fields, leads out of the folder, or gives two files the same name.
+    """
+    first, second = (NameTemplate.trial(template, fields, word, number) for number, word in enumerate("ab", 1))
+    first.check(range(files))
+    if not is_one and first.path(0, ".png") == second.path(0, ".png"):
+        *others, last = (f"{{{field}}}" for field in fields if field in ("task_id", "key", "number"))
+        what = f"gives tasks of equal prompts one name; put {', '.join(others)} or {last} into it."
+        raise ValueError(f"The name {shorten(template, 200)!r} {what}")
+
+
+def _unknown_field(name: str, allowed: Sequence[str]) -> str:
+    listed = ", ".join(f"{{{field}}}" for field in allowed)
+    what = f"unknown field {{{shorten(name)}}}"
+    if name == "number":
+        return f"{what}: this task has no number. Its fields are {listed}"
+    if name == "key":
+        return f"{what}: only rows of a batch have a key. Its fields are {listed}"
+    near = " or ".join(f"{{{field}}}" for field in nearest_names(name, allowed))
+    return f"{what}{f'; did you mean {near}?' if near else '.'} Its fields are {listed}"
+
+
+def _first_words(text: str) -> str:
+    # The words as letters of any script: a mark, such as a vowel sign, belongs to the letter before it.
+    start = unicodedata.normalize("NFC", text[:_PROMPT_READ]).lower()
+    letters = "".join(each if each.isalnum() or unicodedata.category(each)[0] == "M" else " " for each in start)
+    words = [word for word in letters.split() if any(map(str.isalnum, word))]
+    return "-".join(words[:_WORDS_MAX])[:_PROMPT_MAX].rstrip("-")
 
 
 def folded(key: str) -> str:
@@ -125,6 +218,14 @@ def folded(key: str) -> str:
     """
     decomposed = unicodedata.normalize("NFD", key)
     return unicodedata.normalize("NFD", decomposed.upper().casefold())
+
+
+def looks_like_file(path: Path) -> bool:
+    """
+    Return whether *path*, which should be that of a folder, has the suffix of a file that tasks make, or that callers
+    expect.
+    """
+    return path.suffix.lower() in _SUFFIXES and not path.is_dir()
 
 
 def is_url(place: object) -> bool:

@@ -11,7 +11,7 @@ from types import TracebackType
 
 import attrs
 
-from kling_async.policy.arguments import valid_whole
+from kling_async.policy.arguments import check_whole
 
 __all__ = ["Semaphore"]
 
@@ -28,11 +28,12 @@ class Semaphore:
         InvalidRequest: *width* is not a whole number of at least 1.
     """
 
-    width: int = attrs.field(validator=valid_whole)
+    width: int
     _free: int = attrs.field(init=False)
     _waiting: "OrderedDict[asyncio.Future[None], None]" = attrs.field(factory=OrderedDict, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        check_whole("width", self.width)  # a validator of attrs would make each assignment slow
         self._free = self.width
 
     def locked(self) -> bool:

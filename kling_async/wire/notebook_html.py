@@ -1,21 +1,24 @@
 """
-HTML of values in notebooks: `_repr_html_` methods call this, and `integrations` registers the functions that draw.
+HTML of values in notebooks: `_repr_html_` methods call this, and a module of `integrations` registers how to draw.
 """
 
 import functools
-from collections.abc import Callable
+import importlib
+from typing import Final
 
-__all__ = ["draw", "html_of", "load_drawings_with"]
+__all__ = ["draw", "html_of"]
 
-_loaders: list[Callable[[], object]] = []
+_DRAWINGS: Final = "kling_async.integrations.value_cards"
+"""
+Registers the drawings. It is known by its name only: it needs what it draws, and only notebooks need it.
+"""
 
 
 def html_of(value: object) -> str:
     """
     Return *value* as HTML for a notebook.
     """
-    while _loaders:
-        _loaders.pop()()
+    importlib.import_module(_DRAWINGS)
     return draw(value)
 
 
@@ -27,10 +30,3 @@ def draw(value: object) -> str:
     import html  # noqa: PLC0415 (it loads a table of 2,200 names, which only drawing needs)
 
     return f"<pre>{html.escape(repr(value))}</pre>"
-
-
-def load_drawings_with(load: Callable[[], object]) -> None:
-    """
-    Call *load* before the first value is drawn, so that programs without notebooks never load the drawing code.
-    """
-    _loaders.append(load)

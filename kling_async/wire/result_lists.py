@@ -29,13 +29,18 @@ ADDRESS: Final = ("url", "image_url")
 The names of an item's address.
 """
 
+_WATERMARK: Final = ("watermark_url",)
+
 
 def text_of(item: Mapping[str, Any], names: Iterable[str]) -> str | None:
     """
     Return the first of the fields *names* that holds text; None if none does.
     """
-    texts = (item.get(name) for name in names)
-    return next((text for text in texts if isinstance(text, str) and text), None)
+    for name in names:
+        text = item.get(name)
+        if isinstance(text, str) and text:
+            return text
+    return None
 
 
 _NO_OUTPUT: Final = TaskOutput()
@@ -84,15 +89,15 @@ def _read_files(items: Any, read: Callable[[Any, int], F | None]) -> tuple[F, ..
             break
     if len({index for index, _ in found}) < len(found):
         found = [(place, file) for place, (_, file) in enumerate(found)]
-    files = (file if file.index == index else attrs.evolve(file, index=index) for index, file in found)
-    return tuple(sorted(files, key=operator.attrgetter("index")))
+    files = [file if file.index == index else attrs.evolve(file, index=index) for index, file in found]
+    return tuple(sorted(files, key=operator.attrgetter("index")) if len(files) > 1 else files)
 
 
 def _read_video(item: Any, place: int) -> Video | None:
     url = text_of(item, ADDRESS) if isinstance(item, dict) else None
     if url is None:
         return None
-    watermark_url, duration = text_of(item, ["watermark_url"]), _read_seconds(item.get("duration"))
+    watermark_url, duration = text_of(item, _WATERMARK), _read_seconds(item.get("duration"))
     return Video(place, url, watermark_url, read_id(item.get("id")), duration)
 
 
@@ -124,7 +129,7 @@ def read_image(item: Any, place: int) -> Image | None:
     url = text_of(item, ADDRESS) if isinstance(item, dict) else None
     if url is None:
         return None
-    return Image(place, url, text_of(item, ["watermark_url"]), read_id(item.get("id")))
+    return Image(place, url, text_of(item, _WATERMARK), read_id(item.get("id")))
 
 
 def write_output(output: TaskOutput) -> dict[str, Any]:

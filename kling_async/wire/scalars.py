@@ -42,7 +42,7 @@ def read_id(value: object) -> str | None:
     Return an id as text, None if it cannot be one. Some gateways send numbers; JSON integers are exact in Python.
     """
     if isinstance(value, str):
-        return value if value.strip() and len(value) <= ID_LENGTH else None
+        return value if len(value) <= ID_LENGTH and value and not value.isspace() else None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 

@@ -30,9 +30,9 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "numberofimages": ("n",),
     "numoutputs": ("n",),
     "numsamples": ("n",),
-    "num": ("n",),
+    "num": ("n", "number"),
     "number": ("n",),
-    "count": ("n",),
+    "count": ("n", "number"),
     "imagecount": ("n",),
     "amount": ("n",),
     "batchsize": ("n",),
@@ -83,6 +83,8 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "requestid": ("external_task_id",),
     "watermark": ("watermark_info",),
     "elements": ("element_list",),
+    "extension": ("ext",),
+    "suffix": ("ext",),
 }
 """
 Words of other services, and the fields that mean the same here; see `_squashed`.

@@ -57,7 +57,8 @@ def canonical(task: Mapping[str, Any]) -> dict[str, Any]:
     fields = {name: value for name, value in task.items() if value is not None}
     if read_id(fields.get("task_id")) is None:
         fields.pop("task_id", None)
-    if "task_id" not in fields or "task_status" not in fields:
+        _translate(fields)
+    elif "task_status" not in fields:
         _translate(fields)
     if not fields.keys().isdisjoint(_PLACES) and not _has_files(fields.get("task_result")):
         results = {"images": _find_pictures(fields), **_typed_outputs(fields.get("outputs"))}

@@ -226,6 +226,8 @@ class TaskResult:
         voices: Of a `VoiceRequest`.
         elements: Of an `ElementRequest`.
         endpoint: The name of the endpoint that made it, at which expired URLs are renewed; None if it is not known.
+        prompt: Of the request, or another text that identifies it; empty for a task that was picked up by its id.
+        number: Counts the submits of the client, or the rows of the batch, from 1; None if it is not known.
     """
 
     task_id: str
@@ -236,6 +238,8 @@ class TaskResult:
     voices: tuple[Voice, ...] = ()
     elements: tuple[Element, ...] = ()
     endpoint: str | None = attrs.field(default=None, eq=False, repr=False)
+    prompt: str = attrs.field(default="", eq=False, repr=False)
+    number: int | None = attrs.field(default=None, eq=False, repr=False)
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -245,17 +249,26 @@ class TaskResult:
         return (*self.images, *self.videos, *self.audios)
 
     @classmethod
-    def of(cls, snapshot: TaskSnapshot, task_id: str | None = None, *, endpoint: str | None = None) -> "TaskResult":
+    def of(
+        cls,
+        snapshot: TaskSnapshot,
+        task_id: str | None = None,
+        *,
+        endpoint: str | None = None,
+        prompt: str = "",
+        number: int | None = None,
+    ) -> "TaskResult":
         """
         Return the result that *snapshot* lists.
 
         Args:
             task_id: Of the task, if the service may show another id of it.
             endpoint: The name of the endpoint that made it.
+            prompt, number: Of its request, if they are known.
         """
         output = snapshot.task_result
         made = (output.videos, output.audios, output.voices, output.elements)
-        return cls(task_id or snapshot.task_id, output.images, snapshot, *made, endpoint)
+        return cls(task_id or snapshot.task_id, output.images, snapshot, *made, endpoint, prompt, number)
 
     def _repr_html_(self) -> str:
         return html_of(self)

@@ -30,9 +30,9 @@ from tests.fakes.subprocesses import PATIENCE
 
 SOURCE = str(Path(kling_async.__file__).parents[1])
 
-SMALL = {"PICTURE_SCALE": "0.1"}
+CHEAP = {"PICTURE_SCALE": "0.1", "PICTURES": "plain"}
 """
-Settings of the zygote: the emulators of commands make pictures and videos at a tenth of their width.
+Settings of the zygote: the emulators of commands make plain pictures, and all files at a tenth of their width.
 """
 
 
@@ -91,7 +91,7 @@ class Command:
     """
     `kling-async`, run in *folder* with *env* and no key but what that names.
 
-    It is a fork of the *zygote*, to which its stub forwards signals. What it emulates draws small pictures.
+    It is a fork of the *zygote*, to which its stub forwards signals. What it emulates makes small, plain pictures.
     """
 
     folder: Path
@@ -100,7 +100,7 @@ class Command:
 
     def environ(self) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("KLING_", "COLUMNS"))}
-        return {**ours, "PYTHONPATH": SOURCE, "TERM": "xterm-256color", "COLUMNS": "80", **SMALL, **self.env}
+        return {**ours, "PYTHONPATH": SOURCE, "TERM": "xterm-256color", "COLUMNS": "80", **CHEAP, **self.env}
 
     def to(self, server: Emulator) -> "Command":
         """
@@ -197,7 +197,7 @@ ServedBy: TypeAlias = Callable[..., Served]
 @pytest.fixture
 def served(here: Here, emulator_in_thread: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch) -> ServedBy:
     def start(**settings: Any) -> Served:
-        quick = {"api_key": "sk-x", "latency": (0.0, 0.0), "picture_scale": 0.1}
+        quick = {"api_key": "sk-x", "latency": (0.0, 0.0), "pictures": "plain", "picture_scale": 0.1}
         return Served(here, emulator_in_thread(**{"dialect": OFFICIAL, **quick, **settings}), monkeypatch)
 
     return start
@@ -248,7 +248,7 @@ def _read(terminal: int) -> str:
 @contextlib.asynccontextmanager
 async def service(**settings: Any) -> AsyncIterator[Emulator]:
     """
-    A quick service with small pictures.
+    A quick service with small, plain pictures.
     """
-    async with Emulator(**{"latency": (0.1, 0.3), "picture_scale": 0.1, **settings}) as server:
+    async with Emulator(**{"latency": (0.1, 0.3), "pictures": "plain", "picture_scale": 0.1, **settings}) as server:
         yield server

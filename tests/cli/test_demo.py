@@ -23,6 +23,7 @@ from kling_async import (
 )
 from kling_async.cli.demo import file_name, make_requests, video_from
 from kling_async.cli.task_board import TaskRow
+from kling_async.media.naming import NameTemplate
 from kling_async.wire.endpoints.registry import broken_rules
 from tests.cli.conftest import Command, Here, lines_of, on_terminal
 from tests.fakes.media_files import image_of
@@ -60,7 +61,7 @@ async def test_video_begins_with_the_first_picture(command: Command) -> None:
     """
     It has the size and the scene of the picture, it moves, and it is played for five seconds with sound.
     """
-    ended = await command.with_env(PICTURE_SCALE="1")("demo", "--count", "1", "--latency", "0.1")
+    ended = await command.with_env(PICTURE_SCALE="1", PICTURES="drawn")("demo", "--count", "1", "--latency", "0.1")
 
     path = command.folder / "pictures" / "02-a-lighthouse-on-a-cliff.mp4"
     with av.open(path) as container:
@@ -133,6 +134,16 @@ async def test_page_that_cannot_be_written(command: Command) -> None:
     )
 
 
+async def test_one_is_one(command: Command) -> None:
+    """
+    Counts agree with their nouns.
+    """
+    ended = await command("generate", "--emulator", "a fox", "--latency", "0")
+
+    assert re.search(r"\(1 submit, \d+ polls?, 1 download\)$", ended.out, re.MULTILINE)
+    assert [] == re.findall(r"\b1 (?:submits|polls|downloads|tasks|pictures)\b", ended.out)
+
+
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"caf\xe9\n", None], ids=["empty", "blank", "latin-1", "missing"])
 def test_bad_prompts_file(here: Here, content: bytes | None) -> None:
     """
@@ -186,14 +197,14 @@ def test_no_color(command: Command, no_color: str) -> None:
 
 def test_interrupted_on_terminal(command: Command) -> None:
     """
-    Ctrl-C typed at the terminal leaves the cursor as it was, and the ids.
+    Ctrl-C typed at the terminal leaves the cursor as it was, and says one thing: nothing runs on, or costs anything.
     """
     code, screen = on_terminal(command, "demo", "--count", "2", "--latency", "60", type_at="submitted")
 
     assert 130 == code
     assert screen.rindex("\x1b[?25h") > screen.rindex("\x1b[?25l")
-    assert 2 == len(re.findall(r"^  C[\w-]{21}  \w+", screen, re.MULTILINE))
-    assert "cost nothing" in screen
+    left = re.sub(r"\x1b\[[?\d]*[A-Za-z]", "", screen[screen.rindex("\x1b[?25h") :])
+    assert "Stopped. The emulator runs inside this command: its tasks end with it and cost nothing." == left.strip()
 
 
 def test_prompts_of_the_package() -> None:
@@ -211,10 +222,10 @@ def test_prompts_of_the_package() -> None:
 @pytest.mark.parametrize(
     ("prompt", "pictures", "expected"),
     [
-        ("A lighthouse on a cliff at dusk", 1, "07-a-lighthouse-on-a-cliff{ext}"),
-        ("../{task_id}?", 2, "07-task_id-{index}{ext}"),
-        ("???", 1, "07{ext}"),
-        ("一只猫", 1, "07-一只猫{ext}"),
+        ("A lighthouse on a cliff at dusk", 1, "07-a-lighthouse-on-a-cliff.png"),
+        ("../{task_id}?", 2, "07-task-id-0.png"),
+        ("???", 1, "07-t.png"),
+        ("一只猫", 1, "07-一只猫.png"),
     ],
 )
 def test_file_name(prompt: str, pictures: int, expected: str) -> None:
@@ -224,8 +235,9 @@ def test_file_name(prompt: str, pictures: int, expected: str) -> None:
     images = tuple(Image(index, "http://x/") for index in range(pictures))
     snapshot = TaskSnapshot(task_id="t", task_status=TaskStatus.SUCCEEDED)
     row = TaskRow(7, ImageRequest(prompt), result=TaskResult("t", images, snapshot))
+    names = NameTemplate(file_name(row), "t", number=row.number, prompt=row.caption)
 
-    assert expected == file_name(row)
+    assert expected == str(names.path(0, ".png"))
 
 
 def test_video_without_a_picture() -> None:

@@ -6,6 +6,7 @@ from kling_async import errors
 from kling_async.cli.exit_codes import ExitCode, advice_for, code_of, exit_code
 from kling_async.errors import (
     AccountProblem,
+    BudgetExceeded,
     InvalidRequest,
     KlingError,
     NoFreeSlot,
@@ -15,6 +16,7 @@ from kling_async.errors import (
     SubmissionUncertain,
     TaskFailed,
 )
+from tests.cli.conftest import Here
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,7 @@ from kling_async.errors import (
         (InvalidRequest("no"), 2),
         (NotAuthenticated("no"), 3),
         (AccountProblem("no"), 4),
+        (BudgetExceeded("no"), 4),
         (NotSent("no"), 5),
         (SubmissionUncertain("no"), 6),
     ],
@@ -49,6 +52,21 @@ def test_every_error_has_advice() -> None:
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, KlingError)]
 
     assert [] == [kind for kind in kinds if kind is not KlingError and not advice_for(kind("no"))]
+
+
+@pytest.mark.parametrize("words", [["status", "t-1"], ["tasks"], ["wait", "t-1"], ["save", "t-1"]])
+def test_advice_without_a_key(here: Here, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    """
+    A command without `--emulator` advises what there is, and not that option of its own.
+    """
+    monkeypatch.delenv("KLING_API_KEY")
+
+    ended = here(*words)
+
+    assert (3, "") == (ended.code, ended.out)
+    assert "there is no key" in ended.err
+    assert "run kling-async demo, or kling-async generate --emulator" in ended.err
+    assert 1 == ended.err.count("--")
 
 
 def test_gravest_wins() -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 import webbrowser
 from decimal import Decimal
@@ -152,14 +153,34 @@ async def begin(path: Path, rows: int) -> Journal:
     return journal
 
 
-def test_what_is_no_journal(here: Here, pictures: Path) -> None:
+@pytest.mark.parametrize(
+    ("source", "nearest"), [("foxes/fox.png", "'foxes'"), ("prompts.txt", "'prompts.kling'"), ("other.txt", None)]
+)
+def test_file_that_is_no_journal(here: Here, pictures: Path, source: str, nearest: str | None) -> None:
     """
-    Another file is told as that, with the exit code for it.
+    The command says what it takes: a folder or a journal, and which one is near.
     """
-    ended = here("gallery", "foxes/fox.png")
+    for name in ("prompts.txt", "prompts.kling", "other.txt"):
+        (pictures.parent / name).write_text("a fox\n")
+
+    ended = here("gallery", source)
+
+    told = " ".join(ended.err.replace("│", " ").split())
+    assert (2, "") == (ended.code, ended.out)
+    assert f"{source!r} is neither a folder with pictures, videos and sounds nor the journal of a batch" in told
+    assert ([nearest] if nearest else []) == re.findall(r"did you mean ('[^']*')", told)
+
+
+def test_journal_that_was_overwritten(here: Here, tmp_path: Path) -> None:
+    """
+    A file that is named as a journal, and is none, has its own exit code.
+    """
+    (tmp_path / "run.kling").write_text("a fox\n")
+
+    ended = here("gallery", "run.kling")
 
     assert (7, "") == (ended.code, ended.out)
-    assert "is not a journal of kling_async" in ended.err
+    assert "is not a journal of kling_async, or was overwritten" in ended.err
 
 
 async def test_batch_that_has_not_begun(here: Here, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ async def test_batch_on_a_terminal_that_closes(command: Command) -> None:
         code = await running.code()
 
     assert 130 == code
-    assert {State.ACCEPTED} == states_in(command.folder / "prompts.kling")
+    assert {State.ACCEPTED} == states_in(command.folder / "prompts.txt.kling")
 
 
 async def test_generate_on_a_terminal_that_closes(command: Command) -> None:

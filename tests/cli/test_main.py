@@ -4,10 +4,9 @@ import sys
 from typing import Final
 
 import pytest
-import typer
 
 import kling_async
-from kling_async.cli.commands import app
+from kling_async.cli.commands import COMMANDS, CommandEntry, load_command
 from tests.cli.conftest import SOURCE, Command, Here
 
 
@@ -15,7 +14,7 @@ def run_python(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], cwd=SOURCE, capture_output=True, text=True, check=False)
 
 
-WORDS: Final = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+WORDS: Final = sorted(entry.name for entry in COMMANDS)
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -50,22 +49,58 @@ def test_same_words(option: str) -> None:
     """
     An option that several commands have is described in the same words by all of them, except for its default.
     """
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     told = {
         (parameter.metavar, parameter.help.partition(" (default")[0])
-        for name, command in commands.items()
-        if name not in PLAYERS
-        for parameter in command.params
+        for name in WORDS
+        if name not in {*PLAYERS, "run"}  # whose kinds are the commands
+        for parameter in load_command(name).params
         if option in parameter.opts and not parameter.hidden
     }
 
     assert 1 == len(told)
 
 
+@pytest.mark.parametrize("word", WORDS)
+def test_every_option_has_help(word: str) -> None:
+    """
+    Short, and also where the screen has no room for the option: the pages list those.
+    """
+    command = load_command(word)
+    options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+
+    assert [] == [option.name for option in options if not 5 < len(option.help or "") <= 100]
+    assert [] == [option.name for option in options if option.hidden and not option.metavar]
+
+
 PLAYERS: Final = ("demo", "emulator")
 """
 They play a service rather than ask one: their `--dialect` and `--slots` are those of the service.
 """
+
+
+@pytest.mark.parametrize("entry", COMMANDS, ids=[entry.name for entry in COMMANDS])
+def test_summaries_agree(entry: CommandEntry) -> None:
+    """
+    The help of all commands says of each what its own help begins with.
+    """
+    command = load_command(entry.name)
+
+    assert entry.summary == command.help.partition("\n")[0]
+    assert entry.name == command.name
+
+
+def test_help_loads_no_command() -> None:
+    """
+    The help of all commands needs neither aiohttp nor attrs nor asyncio; `status` does without batches and pictures.
+    """
+    seen = "print(*sorted({'aiohttp', 'attrs', 'asyncio', 'kling_async.client'} & sys.modules.keys()), file=sys.stderr)"
+    program = f"import atexit, sys; atexit.register(lambda: {seen}); from kling_async.__main__ import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "--help"], cwd=SOURCE, capture_output=True, text=True, check=True
+    )
+
+    assert "Manage tasks" in ended.stdout
+    assert "\n" == ended.stderr
 
 
 async def test_version(command: Command) -> None:

@@ -114,9 +114,11 @@ def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["a", "b", "--name", "{index}{ext}"], "it must contain {task_id}"),
+        (["a", "b", "--name", "{index}{ext}"], "gives tasks of equal prompts one name"),
         (["a", "--name", "fox{ext}"], "put {index} into it"),
-        (["a", "--name", "{key}{ext}"], "no other fields than {task_id}"),
+        (["a", "--name", "{key}{ext}"], "unknown field {key}"),
+        (["a", "--name", "{promt}{ext}"], "did you mean {prompt}?"),
+        (["a", "--out", "fox.png"], 'must be a folder; to name the file, write --out "." --name'),
         (["a", "--out", "/dev/null/here"], "cannot save to"),
     ],
 )

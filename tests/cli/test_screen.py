@@ -79,7 +79,7 @@ def test_plain_lines_of_picked_up_tasks() -> None:
         "[   0.0 s] 1/2 done: t-1: 1 picture",
         "[   0.0 s] 2/2 unfinished: t-2: WaitTimeout: later (task t-2)",
     ] == file.getvalue().splitlines()
-    assert "1 picture" in drawn(draw_ended(board.rows[0], 1.0))
+    assert "1 picture" in drawn(draw_ended(board.rows[0], 1.0, 80))
 
 
 def test_plain_trouble_once() -> None:
@@ -100,7 +100,7 @@ def test_markup_is_text() -> None:
     board = board_of("a [red]fox[/] and [/nothing]")
     board.finish(board.rows[0], {("image", 0): Path("0.png"), ("image", 1): Path("1.png")})
 
-    line = drawn(draw_ended(board.rows[0], 1.25))
+    line = drawn(draw_ended(board.rows[0], 1.25, 80))
 
     assert "a [red]fox[/] and [/nothing]" in line
     assert "0.png +1" in line
@@ -113,9 +113,27 @@ def test_failure_is_told_in_full() -> None:
     board = board_of("a storm")
     board.fail(board.rows[0], TaskFailed("the task failed: Failure to pass the risk control system", "t-1"))
 
-    words = drawn(draw_ended(board.rows[0], 1.0), width=40).split()
+    words = drawn(draw_ended(board.rows[0], 1.0, 40), width=40).split()
 
     assert "TaskFailed: the task failed: Failure to pass the risk control system (task t-1)" in " ".join(words)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_prompt_stays(width: int) -> None:
+    """
+    On a narrow terminal the names of the files are cut, and not the prompt that tells the rows apart.
+    """
+    board = board_of("a red fox in fresh snow, and an owl", "a red fox in the rain")
+    board.finish(board.rows[0], {("image", 0): Path("pictures/CjikY2gHPbcAAAAAAKJ0-A-and-more-of-it-0.png")})
+    board.accept(board.rows[1], TaskHandle("t-1", ImageRequest("a fox"), lambda _: None))
+
+    ended = drawn(draw_ended(board.rows[0], 12.0, width), width)
+    running = drawn(draw_progress(board, Spinner("dots"), 24), width)
+
+    assert "a red fox in fr" in ended
+    assert "CjikY2gHPbc" in ended
+    assert "a red fox in the" in running
+    assert max(map(len, (ended + running).splitlines())) <= width
 
 
 @pytest.mark.parametrize("height", [8, 24])

@@ -65,15 +65,18 @@ def test_failed_task(served: ServedBy) -> None:
 
 def test_ids_from_stdin(served: ServedBy) -> None:
     """
-    Ids come one per line, or as what another command printed with `--json`; none at all is nothing to do.
+    Ids come one per line, or as what another command printed with `--json`; none at all is nothing to do. Blanks around
+    them are ignored, here as in arguments.
     """
     kling = served()
     kling.has("done-1", "done-2", "done-3")
 
-    ended = kling("status", "done-1", "-", stdin='\ndone-2\n{"task_id": "done-3"}\n')
+    ended = kling("status", "done-1", "-", stdin='\n done-2\t\n{"task_id": "done-3 "}\n')
+    copied = kling("status", " done-1\n", "\tdone-2 ")
     nothing = kling("status", "-", stdin="\n")
 
     assert ["done-1", "done-2", "done-3"] == [line.split()[0] for line in ended.out.splitlines()]
+    assert ["done-1", "done-2"] == [line.split()[0] for line in copied.out.splitlines()]
     assert (0, "", "stdin contains no task id.\n") == (nothing.code, nothing.out, nothing.err)
 
 

@@ -44,7 +44,7 @@ async def test_a_video_is_waited_for_and_saved(command: Command, server: Emulato
     assert (0, 0, 0) == (waited.code, looked.code, saved.code)
     assert f"  kling-async save {video} --kind text-to-video --dialect official" == waited.out.splitlines()[-1]
     assert looked.out.startswith(f"{video}  succeed")
-    assert "1 files" in looked.out
+    assert "1 file " in looked.out
     (line,) = lines_of(saved.out)
     assert ("text-to-video", [f"videos/{video}-0.mp4"]) == (line["endpoint"], [file["path"] for file in line["files"]])
     assert b"ftyp" == (command.folder / f"videos/{video}-0.mp4").read_bytes()[4:8]

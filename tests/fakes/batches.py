@@ -42,7 +42,11 @@ EAGER = PollPolicy(first_delay=0.02, max_delay=0.1, answer_timeout=1.0, not_foun
 
 
 def emulator(dialect: Dialect = OFFICIAL, *rules: Fault, **settings: Any) -> Emulator:
-    return Emulator(dialect=dialect, faults=rules, **{"latency": (0.02, 0.05), "picture_scale": 0.05, **settings})
+    return Emulator(
+        dialect=dialect,
+        faults=rules,
+        **{"latency": (0.02, 0.05), "pictures": "plain", "picture_scale": 0.05, **settings},
+    )
 
 
 def client_of(server: Emulator, *, slots: int | None = None, **options: Any) -> KlingClient:

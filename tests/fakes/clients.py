@@ -23,7 +23,11 @@ LIGHTHOUSE = ImageRequest("a lighthouse")
 
 
 def emulator(dialect: Dialect, *rules: Fault, **settings: Any) -> Emulator:
-    return Emulator(dialect=dialect, faults=rules, **{"latency": (0.05, 0.1), "picture_scale": 0.05, **settings})
+    return Emulator(
+        dialect=dialect,
+        faults=rules,
+        **{"latency": (0.05, 0.1), "pictures": "plain", "picture_scale": 0.05, **settings},
+    )
 
 
 def client_of(server: Emulator, **options: Any) -> KlingClient:

@@ -66,7 +66,7 @@ async def served(*troubles: Fault) -> AsyncIterator[KlingClient]:
     """
     A client of a service that has these faults.
     """
-    async with Emulator(latency=(0.02, 0.05), picture_scale=0.05, faults=troubles) as server:
+    async with Emulator(latency=(0.02, 0.05), pictures="plain", picture_scale=0.05, faults=troubles) as server:
         async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
             yield client
 

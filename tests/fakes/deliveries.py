@@ -10,9 +10,11 @@ import attrs
 from kling_async.client.delivery import Delivery, SubmitObserver
 from kling_async.client.events import TaskEvents
 from kling_async.client.exchange import RequestBody
+from kling_async.client.spending import Charge, Spending
 from kling_async.client.submission import Submission
 from kling_async.client.transport import Transport
 from kling_async.errors import RateLimited
+from kling_async.wire.dialects import GATEWAY
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -70,6 +72,7 @@ def delivery(
         request=ImageRequest("a lighthouse"),
         endpoint=IMAGE_GENERATION,
         lease=lease,
+        charge=Charge(Spending(GATEWAY, None), IMAGE_GENERATION),
         subscription=None,
         observer=observer or SubmitObserver(),
         events=TaskEvents(None),

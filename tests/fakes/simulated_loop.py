@@ -85,6 +85,10 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         job.add_done_callback(self._end_job)
         return job
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        # Without a limit, which newer versions of Python have: simulated time would be over before the threads are.
+        await super().shutdown_default_executor()
+
     def _end_job(self, _: object) -> None:
         self._clock.jobs -= 1
 

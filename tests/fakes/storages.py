@@ -76,7 +76,7 @@ def next_trouble(place: Place) -> str | None:
 
 @pytest.fixture
 async def server() -> AsyncIterator[Emulator]:
-    async with Emulator(latency=(0.02, 0.05), picture_scale=0.05) as server:
+    async with Emulator(latency=(0.02, 0.05), pictures="plain", picture_scale=0.05) as server:
         yield server
 
 

@@ -6,51 +6,66 @@ vendor's and emulate quick services. `CLIENT` is the program that stands for `py
 """
 
 import asyncio
+import atexit
 import contextlib
 import gc
 import importlib
-import json
+import marshal
 import os
 import runpy
 import select
 import signal
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 __all__ = ["CLIENT", "install", "serving"]
 
 CLIENT: Final = """\
-import json, os, signal, socket, sys
+import _signal, _socket, marshal, posix, sys
 def forward(number, _):
     try:
-        os.kill(pid, number)
+        posix.kill(pid, number)
     except ProcessLookupError:
         pass
-connection = socket.socket(socket.AF_UNIX)
-connection.connect(os.environ["ZYGOTE"])
-asked = json.dumps([*PROGRAM, sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
-socket.send_fds(connection, [len(asked).to_bytes(4, "big")], [0, 1, 2])
+connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+connection.connect(posix.environ[b"ZYGOTE"])
+asked = marshal.dumps((PROGRAM, sys.argv[1:], posix.getcwd(), posix.environ))
+files = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+connection.sendmsg([len(asked).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, files)])
 connection.sendall(asked)
-answers = connection.makefile()
-pid = int(answers.readline())
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    if signal.getsignal(number) != signal.SIG_IGN:
-        signal.signal(number, forward)
-code = int(answers.readline())
+def next_answer():
+    line = b""
+    while not line.endswith(b"\\n"):
+        got = connection.recv(1)
+        if not got:
+            sys.exit("the process that runs programs is gone")
+        line += got
+    return int(line)
+pid = next_answer()
+for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
+    if _signal.getsignal(number) != _signal.SIG_IGN:
+        _signal.signal(number, forward)
+code = next_answer()
 if code < 0:
-    if -code != signal.SIGKILL:
-        signal.signal(-code, signal.SIG_DFL)
-    os.kill(os.getpid(), -code)
+    if -code != _signal.SIGKILL:
+        _signal.signal(-code, _signal.SIG_DFL)
+    posix.kill(posix.getpid(), -code)
 sys.exit(code)
 """
+"""
+It imports nothing that is not part of the interpreter: that would take longer than the rest.
+"""
+
+PACKAGE: Final = Path(__file__).parents[2] / "kling_async"
 
 IMPORTS: Final = (
     "kling_async.__main__",
-    "kling_async.cli.commands",
+    *(f"kling_async.cli.{path.stem}" for path in sorted((PACKAGE / "cli").glob("[!_]*")) if path.stem != "prompts"),
     "kling_async.batch.batch",
     "kling_async.emulator.drawing.picture",
     "kling_async.media.downloads",
@@ -73,7 +88,7 @@ def install(folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("python", "kling-async"):
-        (folder / name).write_text(f"#!{sys.executable} -IS\nPROGRAM = [{name!r}]\n{CLIENT}")
+        (folder / name).write_text(f"#!{sys.executable} -IS\nPROGRAM = {name!r}\n{CLIENT}")
         (folder / name).chmod(0o755)
     return folder
 
@@ -122,7 +137,7 @@ def be_the_vendor() -> None:
     from kling_async import GATEWAY, OFFICIAL  # noqa: PLC0415
     from kling_async.client import credentials  # noqa: PLC0415
 
-    emulate(latency=(0.0, 0.1), picture_scale=0.1, port=0)
+    emulate(latency=(0.0, 0.1), pictures="plain", picture_scale=0.1, port=0)
     credentials.dialect_of = lambda url: OFFICIAL if url else GATEWAY  # type: ignore[assignment,attr-defined]
 
 
@@ -130,14 +145,14 @@ def emulate(**changes: Any) -> None:
     """
     Let each emulator that a program makes have these settings, whatever it asks for.
     """
-    from kling_async import emulator  # noqa: PLC0415
+    from kling_async.emulator import Emulator  # noqa: PLC0415
 
-    make = emulator.Emulator
+    begin = Emulator.__init__
 
-    def make_changed(**settings: Any) -> emulator.Emulator:
-        return make(**{**settings, **changes})
+    def begin_changed(self: Emulator, **settings: Any) -> None:
+        begin(self, **{**settings, **changes})
 
-    emulator.Emulator = make_changed  # type: ignore[assignment,misc]
+    Emulator.__init__ = begin_changed  # type: ignore[method-assign]
 
 
 def supervise(connection: socket.socket) -> None:
@@ -169,28 +184,50 @@ def run(connection: socket.socket) -> None:
         os.close(file)
     sys.stdin, sys.stdout, sys.stderr = (open(0), open(1, "w"), open(2, "w"))  # noqa: SIM115 (descriptors)
     with connection.makefile("rb") as asked:
-        name, words, folder, env = json.loads(asked.read(int.from_bytes(size, "big")))
+        name, words, folder, env = marshal.loads(asked.read(int.from_bytes(size, "big")))  # noqa: S302 (our own)
     os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(env)
-    if "PICTURE_SCALE" in env:
-        emulate(picture_scale=float(env["PICTURE_SCALE"]))
+    os.environb.clear()
+    os.environb.update(env)
+    if "PICTURE_SCALE" in os.environ:
+        emulate(picture_scale=float(os.environ["PICTURE_SCALE"]), pictures=os.environ["PICTURES"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # pytest itself may run under nohup
     connection.sendall(f"{os.getpid()}\n".encode())
     connection.close()
-    sys.exit(run_command(words) if name == "kling-async" else run_python(*words))
+    try:
+        run_command(words) if name == "kling-async" else run_python(*words)
+    except SystemExit as ended:
+        if not isinstance(ended.code, int | None):
+            raise
+        code = ended.code or 0
+    else:
+        code = 0
+    leave(code)
 
 
-def run_command(words: list[str]) -> int:
-    from kling_async.__main__ import main  # noqa: PLC0415
+def leave(code: int) -> NoReturn:
+    """
+    End as Python does, but for the modules: to clear away all that were imported takes longer than most programs.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if (program := sys.modules["__main__"].__dict__) is not globals():
+        program.clear()
+    gc.collect()  # which complains of what was left open
+    for file in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            file.flush()
+    os._exit(code)
+
+
+def run_command(words: list[str]) -> None:
+    from kling_async_command import main  # noqa: PLC0415
 
     sys.argv = ["kling-async", *words]
     main()
-    return 0
 
 
-def run_python(first: str, *words: str) -> int:
+def run_python(first: str, *words: str) -> None:
     """
     Do what `python -c TEXT`, `python -m MODULE` and `python FILE` do.
     """
@@ -204,7 +241,6 @@ def run_python(first: str, *words: str) -> int:
         case _:
             sys.argv, sys.path[0] = [first, *words], str(Path(first).parent.resolve())
             run_text(Path(first).read_text(), first)
-    return 0
 
 
 def run_text(text: str, file: str) -> None:

@@ -41,6 +41,11 @@ TESTS_IN_THE_CHECKOUT: Final = (
     "$ .venv/bin/pytest                                       # everything, about 3 minutes on 2 cores",
     "$ .venv/bin/nox                                          # style, types and all tests; `nox -l` lists more",
 )
+INSTALLED_ELSEWHERE: Final = (
+    "$ pip install /path/to/checkout                    # the library; or /path/to/kling_async-0.1.0-py3-none-any.whl",
+    '$ pip install "/path/to/checkout[cli,emulator]"    # with the commands and the emulator',
+    '$ pip install "kling-async[storage]"               # adds what the extra "storage" needs',
+)
 LEFT_OUT: Final = {
     "$ python3 -m venv .venv && .venv/bin/pip install --quiet "
     '".[cli,emulator]" && .venv/bin/kling-async demo': INSTALLS,
@@ -48,6 +53,7 @@ LEFT_OUT: Final = {
     '".[cli,emulator]" --group tests && .venv/bin/pytest': INSTALLS,
     "$ python3 -m venv .venv && .venv/bin/pip install --upgrade pip && .venv/bin/pip install -e "
     '".[cli,emulator]" --group tests nox': INSTALLS,
+    **dict.fromkeys(INSTALLED_ELSEWHERE, INSTALLS),
     **dict.fromkeys(TESTS_IN_THE_CHECKOUT, "it runs these tests"),
     "$ source .venv/bin/activate": "it is about the reader's own shell",
     "$ dask scheduler --port 8786": "it serves until it is stopped",
@@ -56,6 +62,11 @@ LEFT_OUT: Final = {
         "there is no such host; tests/cli/batch/test_dask_cluster.py runs one like it"
     ),
     "$ uvicorn service:app --no-access-log": "it serves until it is stopped; a test below serves that application",
+    "$ kling-async mcp --http 127.0.0.1:8000 --max-units 50": (
+        "it serves until it is stopped; tests/unit/integrations/mcp/test_serving.py serves one like it"
+    ),
+    "$ uvicorn pictures:app": "it serves until it is stopped; a test below serves that application",
+    '$ curl "localhost:8000/picture?prompt=a+lighthouse"': "a test below asks that application",
     "$ kling-async emulator --slots 3 --fault create:reset_after:rate=0.3 --fault query:stall:times=2": (
         "it serves until it is stopped; tests/cli/test_emulator.py runs it"
     ),
@@ -154,7 +165,8 @@ def environment(server: Emulator, zygote: Mapping[str, str]) -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KLING_")}
     account = {"KLING_API_KEY": server.api_key, "KLING_BASE_URL": server.url}
-    return {**kept, **zygote, **account, "NO_COLOR": "1", "COLUMNS": "120"}
+    cheap = {"PICTURE_SCALE": "0.1", "PICTURES": "plain"}  # emulators that programs make themselves
+    return {**kept, **zygote, **account, **cheap, "NO_COLOR": "1", "COLUMNS": "120"}
 
 
 async def run_program(block: Block, folder: Path, env: Mapping[str, str]) -> Ended:
@@ -168,7 +180,9 @@ async def run_program(block: Block, folder: Path, env: Mapping[str, str]) -> End
         return await run("python", "-c", block.text, folder=prepare(folder), env=env)
     (prepare(folder) / "test_of_the_page.py").write_text(block.text)
     options = ["-q", "-o", "asyncio_default_fixture_loop_scope=function", "-o", "asyncio_mode=auto"]
-    return await run("python", "-m", "pytest", *options, "test_of_the_page.py", folder=folder, env=env)
+    plugins = ["-p", "pytest_asyncio.plugin", "-p", "pytest_kling_async"]  # all that a reader has, and quick to import
+    alone = {**env, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return await run("python", "-m", "pytest", *plugins, *options, "test_of_the_page.py", folder=folder, env=alone)
 
 
 def test_every_block_is_of_a_kind_that_is_looked_at() -> None:
@@ -202,7 +216,7 @@ async def test_each_program_runs(
     """
     programs = blocks("python")
     width = asyncio.Semaphore(WIDTH)
-    quick: dict[str, Any] = {"latency": (0.05, 0.1), "picture_scale": 0.1}
+    quick: dict[str, Any] = {"latency": (0.05, 0.1), "pictures": "plain", "picture_scale": 0.1}
     env = {page: environment(emulator_in_thread(**quick), zygote) for page in {block.page for block in programs}}
 
     async def complaint(number: int, block: Block) -> str | None:
@@ -246,7 +260,7 @@ async def test_each_command_runs(
     wrong: list[str] = []
 
     async def walk(page: Path) -> None:
-        env = environment(emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1), zygote)
+        env = environment(emulator_in_thread(latency=(0.05, 0.1), pictures="plain", picture_scale=0.1), zygote)
         folder = prepare(tmp_path / name_of(page).replace("/", "-"))
         shown = [(block, *each) for block in blocks("console") if block.page == page for each in commands(block)]
         for block, command, lines in shown:
@@ -300,36 +314,67 @@ def program_of(page: Path, words: str) -> str:
     return next(block.text for block in blocks("python") if block.page == page and words in block.text)
 
 
-@pytest.mark.parametrize("page", [README, DOCS / "howto" / "fastapi.md"], ids=name_of)
+FASTAPI: Final = DOCS / "howto" / "fastapi.md"
+
+
+@pytest.mark.parametrize("page", [README, FASTAPI], ids=name_of)
 async def test_the_application_answers_and_is_told(
     page: Path, emulator_in_thread: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     The one with FastAPI is served, asked for a picture, and called back.
     """
-    server = emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1)
+    server = emulator_in_thread(latency=(0.05, 0.1), pictures="plain", picture_scale=0.1)
     monkeypatch.setenv("KLING_API_KEY", server.api_key)
     monkeypatch.setenv("KLING_BASE_URL", server.url)
-    (tmp_path / "service.py").write_text(program_of(page, "FastAPI"))
+    source = program_of(page, "CallbackReceiver")
+    (tmp_path / "service.py").write_text(source)
     program = runpy.run_path(str(tmp_path / "service.py"))
     async with served_by_uvicorn(program["app"], "", lifespan="on") as url, aiohttp.ClientSession() as session:
         program["receiver"].public_url = f"{url}/kling"
         async with session.get(f"{url}/picture", params={"prompt": "a lighthouse"}) as answer:
             address = await answer.json()
-        seen = await tasks_of(session, url) if "/tasks" in program_of(page, "FastAPI") else None
+        seen = await tasks_of(session, url) if "/tasks" in source else None
 
     assert address.startswith(server.url.removesuffix("/kling"))
     assert program["receiver"].counts.unsigned
     assert {200} == server.ledger.callback_answers.keys()
-    assert seen in (None, (422, ["succeed", 2]))
+    assert seen in (None, ([422, 422, 404], ["succeed", 2]))
 
 
-async def tasks_of(session: aiohttp.ClientSession, url: str) -> tuple[int, list[object]]:
+async def test_the_application_without_a_public_address(
+    emulator_in_thread: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    Have the page's service refuse a request and accept another, and ask for that one until it has ended.
+    The short one is served and asked for a picture, which it polls for.
     """
-    async with session.post(f"{url}/tasks", params={"prompt": "a fox", "n": 12}) as answer:
-        refusal = answer.status
+    server = emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1)
+    monkeypatch.setenv("KLING_API_KEY", server.api_key)
+    monkeypatch.setenv("KLING_BASE_URL", server.url)
+    (tmp_path / "pictures.py").write_text(program_of(FASTAPI, "KlingClient()"))
+    app = runpy.run_path(str(tmp_path / "pictures.py"))["app"]
+    async with served_by_uvicorn(app, "", lifespan="on") as url, aiohttp.ClientSession() as session:
+        async with session.get(f"{url}/picture", params={"prompt": "a lighthouse"}) as answer:
+            address = await answer.json()
+
+    assert address.startswith(server.url.removesuffix("/kling"))
+    assert not server.ledger.callback_answers
+
+
+async def tasks_of(session: aiohttp.ClientSession, url: str) -> tuple[list[int], list[object]]:
+    """
+    Have the page's service refuse what it should, with an explanation, and accept a request, and ask for its task until
+    it has ended.
+    """
+    refusals = []
+    for ask, words in (
+        (session.post(f"{url}/tasks", params={"prompt": "a fox", "n": 12}), "n"),
+        (session.get(f"{url}/picture", params={"prompt": ""}), "prompt"),
+        (session.get(f"{url}/tasks/nobody-knows-it"), "nobody-knows-it"),
+    ):
+        async with ask as answer:
+            refusals.append(answer.status)
+            assert words in (await answer.json())["detail"]
     async with session.post(f"{url}/tasks", params={"prompt": "a fox", "n": 2}) as answer:
         task_id = (await answer.json())["task_id"]
     async with asyncio.timeout(20):
@@ -337,7 +382,7 @@ async def tasks_of(session: aiohttp.ClientSession, url: str) -> tuple[int, list[
             async with session.get(f"{url}/tasks/{task_id}") as answer:
                 told = await answer.json()
             if told["status"] == "succeed":
-                return refusal, [told["status"], len(told["urls"])]
+                return refusals, [told["status"], len(told["urls"])]
 
 
 async def test_the_old_program_pays_twice(
@@ -350,7 +395,7 @@ async def test_the_old_program_pays_twice(
     paid = []
     for words in ("import requests", "KlingClient"):
         lost = faults.reset_after("create", times=1)
-        server = emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1, faults=[lost])
+        server = emulator_in_thread(latency=(0.05, 0.1), pictures="plain", picture_scale=0.1, faults=[lost])
         await run("python", "-c", program_of(page, words), folder=tmp_path, env=environment(server, zygote))
         paid.append(len(server.ledger.tasks))
 

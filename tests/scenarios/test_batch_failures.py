@@ -83,7 +83,7 @@ async def test_full_disk_of_pictures(tmp_path: Path, small_disk: Path) -> None:
     """
     The run says that there is no room, leaves no half picture, and saves the rest when there is; nothing is paid anew.
     """
-    async with emulator(slots=2, picture_scale=0.3) as server:
+    async with emulator(slots=2, pictures="drawn", picture_scale=0.3) as server:
         async with opened(server, tmp_path / "run.kling", slots=2) as batch:
             await batch.add(PROMPTS)
             filler = fill(small_disk, leave=100_000)

@@ -55,7 +55,7 @@ def test_cancelling_at_any_iteration_of_the_loop_leaks_nothing(
     At each iteration: no aio_task is pending, no connection is open, no partial file is left, and each task is known.
     """
     caplog.set_level(logging.INFO, "kling_async")
-    server = emulator_in_thread(dialect=dialect, latency=(0.0, 0.01), slots=None, picture_scale=0.05)
+    server = emulator_in_thread(dialect=dialect, latency=(0.0, 0.01), slots=None, pictures="plain", picture_scale=0.05)
 
     async def cut(step: int) -> bool:
         folder = tmp_path / str(step)

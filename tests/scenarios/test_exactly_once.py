@@ -29,7 +29,7 @@ EAGER = PollPolicy(first_delay=0.05, max_delay=0.2, answer_timeout=1.0)
 
 
 def emulator(dialect: Dialect, *rules: Fault, seed: int = 0) -> Emulator:
-    return Emulator(dialect=dialect, latency=(0.05, 0.1), faults=rules, seed=seed, picture_scale=0.05)
+    return Emulator(dialect=dialect, latency=(0.05, 0.1), faults=rules, seed=seed, pictures="plain", picture_scale=0.05)
 
 
 def client_of(server: Emulator, retry: RetryPolicy = BRISK, read_timeout: float = 30.0) -> KlingClient:

@@ -84,7 +84,7 @@ async def client(request: pytest.FixtureRequest) -> AsyncIterator[KlingClient]:
     A client of such a relay.
     """
     async with contextlib.AsyncExitStack() as stack:
-        server = await stack.enter_async_context(Emulator(latency=(0, 0), picture_scale=0.05))
+        server = await stack.enter_async_context(Emulator(latency=(0, 0), pictures="plain", picture_scale=0.05))
         relay = Relay(server, WAYS[request.param], await stack.enter_async_context(aiohttp.ClientSession()))
         runner = web.ServerRunner(web.Server(relay.answer), shutdown_timeout=1)
         await runner.setup()
@@ -153,7 +153,7 @@ async def test_worker_asks_only_where_it_may(tmp_path: Path, allowed: tuple[str,
     """
     What carries an order out knows where the service is by the order alone, and may be allowed more by its own options.
     """
-    async with Emulator(latency=(0, 0), picture_scale=0.05) as server:
+    async with Emulator(latency=(0, 0), pictures="plain", picture_scale=0.05) as server:
         async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
             result = await client.generate("a lighthouse")
             networks = await client.core.files.networks()

@@ -70,7 +70,9 @@ async def test_emulated_faults(tmp_path: Path, rules: list[Any], answers: dict[i
     """
     The file is whole and of one version, and only what must be is requested again.
     """
-    async with Emulator(latency=(0.01, 0.01), picture_scale=0.5, faults=rules, dialect=OFFICIAL) as server:
+    async with Emulator(
+        latency=(0.01, 0.01), pictures="plain", picture_scale=0.5, faults=rules, dialect=OFFICIAL
+    ) as server:
         async with quick_client(server.url, server.api_key) as client:
             result = await client.generate("a fox in the snow")
             (path,) = await client.save(result, tmp_path)

@@ -137,6 +137,34 @@ async def test_rows_without_keys_of_their_own_are_not_looked_at(tmp_path: Path) 
     assert sorted(f"{outcome.key}-0.png" for outcome in outcomes) == files_in(tmp_path / "out")
 
 
+async def test_names_have_number_and_prompt(tmp_path: Path) -> None:
+    """
+    Of a batch and of the calls of a client, which are counted in their order.
+    """
+    name = "{number:02}-{prompt}{ext}"
+    async with emulator() as server, client_of(server) as client:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add(["a fox", "A fox!", "a dog"])
+            outcomes = await outcomes_of(batch, save_to=tmp_path / "batch", name=name)
+        for outcome in outcomes:
+            assert isinstance(outcome, Done)
+            await client.save(outcome.result, tmp_path / "again", name=name)
+        results = await asyncio.gather(*map(client.generate, ["a cat", "a hen"]))
+        for result in results:
+            await client.save(result, tmp_path / "calls", name="{prompt}-{number}{ext}")
+        async with client_of(server) as other:
+            unknown = await other.handle(results[0].task_id).wait()
+            [path] = await other.save(unknown, tmp_path, name="{prompt}{ext}")
+            with pytest.raises(ValueError, match="{number}: this task has no number"):
+                await other.save(unknown, tmp_path, name=name)
+
+    assert ["01-a-fox.png", "02-a-fox.png", "03-a-dog.png"] == files_in(tmp_path / "batch")
+    assert files_in(tmp_path / "batch") == files_in(tmp_path / "again")
+    assert [("a cat", 4), ("a hen", 5)] == [(result.prompt, result.number) for result in results]
+    assert ["a-cat-4.png", "a-hen-5.png"] == files_in(tmp_path / "calls")
+    assert ("", None, f"{results[0].task_id}.png") == (unknown.prompt, unknown.number, path.name)
+
+
 async def test_journal_is_asked_once_for_all_that_it_has() -> None:
     """
     However many rows come at once; and again for what came after.

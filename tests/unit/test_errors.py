@@ -14,6 +14,7 @@ import pytest
 
 from kling_async import errors
 from kling_async.errors import BrokenRule, InvalidRequest, KlingError, WaitTimeout
+from kling_async.policy.spending import Amount
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
@@ -35,6 +36,11 @@ OWN_FIELDS: dict[str, Any] = {
     "task_ids": ("t-1", "t-2"),
     "is_other_api": True,
     "is_confirmed": True,
+    "price": Amount(8, "0.028"),
+    "spent": Amount(90),
+    "reserved": Amount(4),
+    "left": Amount(6),
+    "frees_in": 12.5,
 }
 
 
@@ -72,7 +78,7 @@ def test_surface() -> None:
     """
     Every class of the module is named, in order.
     """
-    values = ("BrokenRule", "SeenTask", "SentRequest")
+    values = ("BrokenRule", "BudgetAmount", "SeenTask", "SentRequest")
 
     assert sorted([*(kind.__name__ for kind in CLASSES), *values]) == errors.__all__
 

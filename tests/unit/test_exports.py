@@ -2,8 +2,10 @@
 What is public: the names that are promised are there, sorted, and come without what only edges need.
 """
 
+import ast
 import asyncio
 import importlib
+import itertools
 import os
 import subprocess
 import sys
@@ -66,7 +68,7 @@ def test_importing_pulls_in_nothing_for_edges(tmp_path: Path) -> None:
     """
     program = """
 import importlib.resources, sys
-import kling_async
+from kling_async import *
 edges = {"rich", "typer", "PIL", "jinja2", "hypothesis", "opentelemetry", "IPython", "aiohttp.web"}
 edges |= {"dask", "distributed", "cloudpickle", "fsspec"}
 print(sorted(edges & set(sys.modules)))
@@ -85,6 +87,8 @@ def test_importing_loads_nothing_of_batches(tmp_path: Path) -> None:
     program = """
 import sys
 import kling_async
+for name in set(kling_async.__all__) - {"Added", "Batch", "Keyed", "Summary"}:
+    getattr(kling_async, name)
 late = {"sqlite3", "jwt", "imagesize", "html", "statistics", "kling_async.batch.batch", "kling_async.media.downloads"}
 print(sorted(late & set(sys.modules)))
 from kling_async import Batch
@@ -93,6 +97,44 @@ print(Batch.__module__, kling_async.Batch is Batch)
     ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
 
     assert "[]\nkling_async.batch.batch True\n" == ended.stdout
+
+
+def test_homes_are_those_that_type_checkers_know() -> None:
+    """
+    The table of modules that names are loaded from says the same as the imports that type checkers read.
+    """
+    tree = ast.parse(Path(kling_async.__file__).read_text())
+    told = {
+        f"{node.module}": tuple(alias.name for alias in node.names)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kling_async.")
+    }
+    homes = kling_async._HOMES
+
+    assert told == {f"kling_async.{home}": names for home, names in homes.items()}
+    assert {"__version__", *itertools.chain.from_iterable(homes.values())} == set(kling_async.__all__)
+
+
+def test_folders_are_attributes(tmp_path: Path) -> None:
+    """
+    Modules that are part of the library's use need no import of their own; a name that does not exist is an error.
+    """
+    program = """
+import kling_async
+print(kling_async.errors.KlingError is kling_async.KlingError, kling_async.wire.broken_rules.__name__)
+print(sorted(set(kling_async.__all__) - set(dir(kling_async))))
+try:
+    kling_async.Klingclient
+except AttributeError as error:
+    print(error)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert [
+        "True broken_rules",
+        "[]",
+        "module 'kling_async' has no attribute 'Klingclient'",
+    ] == ended.stdout.splitlines()
 
 
 async def test_a_batch_needs_neither_dask_nor_fsspec(server: Emulator, tmp_path: Path) -> None:

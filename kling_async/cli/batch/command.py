@@ -8,27 +8,31 @@ from typing import Annotated, Final
 
 import typer
 
+from kling_async.batch.database import beside
 from kling_async.cli.batch.dry_run import dry_run
 from kling_async.cli.batch.input_source import STDIN, open_input
 from kling_async.cli.batch.journal_report import show_status, trace_file
 from kling_async.cli.batch.options import BatchOptions
+from kling_async.cli.batch.results import print_results
 from kling_async.cli.batch.runner import run_batch
 from kling_async.cli.command_runner import end, run
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import require_pillow
 from kling_async.cli.service_options import BatchServiceOptions
+from kling_async.cli.text_input import SQLITE
 
 __all__ = ["EXAMPLES", "batch"]
 
 EXAMPLES: Final = """\
 Examples:
-  kling-async batch prompts.txt --dry-run
-  kling-async batch table.csv --name "{key}-{index}{ext}" --max-attempts 3
+  kling-async batch table.csv --name "{key}-{index}{ext}" --dry-run
   make-prompts | kling-async batch - --format jsonl --journal run.kling
+  kling-async batch run.kling --results --format jsonl
 """
 
 _GO_WITH: Final[Mapping[str, frozenset[str]]] = {
     "status": frozenset({"status", "as_json"}),
+    "results": frozenset({"results", "source", "journal", "form", "as_json", "is_emulated"}),
     "trace": frozenset({"trace", "journal", "as_json"}),
 }
 """
@@ -42,14 +46,15 @@ def batch(
     *,
     source: Annotated[
         str | None,
-        typer.Argument(metavar="INPUT", help="jsonl, csv or one prompt per line; - is stdin.", show_default=False),
+        typer.Argument(
+            metavar="INPUT", help="jsonl, json, csv or one prompt per line; - is stdin.", show_default=False
+        ),
     ] = None,
     options: BatchOptions,
     service: BatchServiceOptions,
 ) -> None:
     """
-    Run the requests of a whole file, each once.
-    If it is killed, run it again. A line may have all fields of the API, and a key.
+    Run a file of requests, each once; a killed run is resumed.
     """
     _check_combination(context)
     if options.status is not None:
@@ -58,6 +63,12 @@ def batch(
     if options.trace is not None:
         path = options.trace
         end(lambda: trace_file(path, options.journal, as_json=options.as_json))
+    if options.results:
+        results, form = (
+            options.journal or _results_of(source, is_emulated=service.is_emulated),
+            options.results_format(),
+        )
+        end(lambda: print_results(results, form))
     if source is None:
         raise typer.BadParameter("give a file, or - for stdin", param_hint="INPUT")
     options.check()
@@ -67,7 +78,7 @@ def batch(
     if journal_path is None and not options.dry_run:
         raise typer.BadParameter("required if INPUT is stdin", param_hint="--journal")
     callback_server = options.make_callback_server()
-    with open_input(source, options.form) as opened:
+    with open_input(source, options.form, options.ignored) as opened:
         if journal_path is None or options.dry_run:
             run(dry_run(opened, service, journal_path, options))
         run(run_batch(opened, journal_path, options, service, callback_server))
@@ -90,9 +101,30 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 
 def _journal_of(source: str, *, is_emulated: bool) -> Path | None:
-    # A trial with the emulator has its own journal, so that the real run starts from the beginning.
+    # A trial with the emulator has its own journal, so that the real run starts from the beginning. Earlier versions
+    # left out the suffix of the input: what they have begun is continued.
     if source == STDIN:
         return None
     if not Path(source).name:
         raise typer.BadParameter(f"{source!r} is not a file", param_hint="INPUT")
-    return Path(source).with_suffix(".emulator.kling" if is_emulated else ".kling")
+    suffix = ".emulator.kling" if is_emulated else ".kling"
+    journal, earlier = beside(Path(source), suffix), Path(source).with_suffix(suffix)
+    return earlier if earlier.exists() and not journal.exists() else journal
+
+
+def _results_of(source: str | None, *, is_emulated: bool) -> Path:
+    # The input of a run stands for its journal.
+    if source is None or source == STDIN:
+        raise typer.BadParameter("give a journal, or the input that was run", param_hint="INPUT")
+    path = Path(source)
+    if path.suffix == ".kling" or _is_database(path):
+        return path
+    return _journal_of(source, is_emulated=is_emulated) or path
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(SQLITE)) == SQLITE
+    except OSError:  # an input that is gone, whose journal is still there
+        return False

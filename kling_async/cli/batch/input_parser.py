@@ -5,8 +5,7 @@ Parses the lines of an input into requests, or into the rules of the format that
 import csv
 import enum
 import itertools
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -14,14 +13,24 @@ import attrs
 
 from kling_async.batch.inputs import Keyed
 from kling_async.batch.records import KEY_MAX
-from kling_async.cli.request_fields import PATH_MAX, field_names, make_request, shown
-from kling_async.cli.text_input import UNDECODED, UnreadableText, read_text_lines
+from kling_async.cli.batch.json_items import JsonItem, read_json_array, read_json_lines
+from kling_async.cli.text_input import (
+    LIST_MAX,
+    START,
+    UNDECODED,
+    TextKind,
+    UnreadableText,
+    check_start,
+    detect_kind,
+    read_text_lines,
+)
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import OFFICIAL
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named, endpoints
 from kling_async.wire.endpoints.rules import HALF_A_PAIR
 from kling_async.wire.redaction import shorten
+from kling_async.wire.request_fields import PATH_MAX, field_names, make_request, shown
 from kling_async.wire.suggestions import show_unknown, unknown_field_rule
 
 __all__ = ["Format", "InputLine", "format_of", "parse"]
@@ -29,7 +38,7 @@ __all__ = ["Format", "InputLine", "format_of", "parse"]
 
 class Format(enum.StrEnum):
     """
-    The formats of an input: an object per line, a table with a header, a prompt per line.
+    The formats of an input: objects (one per line, or in an array), a table with a header, a prompt per line.
     """
 
     JSONL = "jsonl"
@@ -40,6 +49,7 @@ class Format(enum.StrEnum):
 _BY_SUFFIX: Final[Mapping[str, Format]] = {
     ".jsonl": Format.JSONL,
     ".ndjson": Format.JSONL,
+    ".json": Format.JSONL,
     ".csv": Format.CSV,
     ".tsv": Format.CSV,
     ".txt": Format.TEXT,
@@ -88,7 +98,12 @@ class InputLine:
 
 
 def parse(
-    file: IO[bytes], form: Format, folder: Path, *, image_max_bytes: int = OFFICIAL.image_max_bytes
+    file: IO[bytes],
+    form: Format,
+    folder: Path,
+    *,
+    image_max_bytes: int = OFFICIAL.image_max_bytes,
+    ignored: Collection[str] = (),
 ) -> Iterator[InputLine]:
     """
     Parse *file* lazily; skip blank lines. Paths of reference images are relative to *folder*.
@@ -99,19 +114,29 @@ def parse(
 
     Args:
         image_max_bytes: The largest reference image before Base64; it limits the length of cells and lines.
+        ignored: Columns of a table, or fields of objects, that are left out.
     """
     cell_max = 4 * -(-image_max_bytes // 3) + PATH_MAX
-    texts = read_text_lines(file, cell_max + _REST_MAX)
     try:
+        is_array = form is Format.JSONL and _begins_array(file)
+        texts = read_text_lines(file, LIST_MAX if is_array else cell_max + _REST_MAX)
         match form:
             case Format.TEXT:
                 yield from _parse_text(texts)
             case Format.JSONL:
-                yield from _parse_json(texts, folder)
+                items = read_json_array(texts) if is_array else read_json_lines(texts)
+                yield from _parse_json(items, folder, ignored)
             case Format.CSV:
-                yield from _parse_table(texts, folder, cell_max)
+                yield from _parse_table(texts, folder, cell_max, ignored)
     except UnreadableText as error:
         yield _no_request(error.line, "", str(error))
+
+
+def _begins_array(file: IO[bytes]) -> bool:
+    began = file.tell()
+    start = check_start(file.read(START))
+    file.seek(began)
+    return detect_kind(start, "prompt") is TextKind.ARRAY
 
 
 def _parse_text(texts: Iterator[str]) -> Iterator[InputLine]:
@@ -122,41 +147,17 @@ def _parse_text(texts: Iterator[str]) -> Iterator[InputLine]:
             yield InputLine(number, DEFAULT_ENDPOINT.request_class(prompt))
 
 
-def _parse_json(texts: Iterator[str], folder: Path) -> Iterator[InputLine]:
-    for number, text in enumerate(texts, 1):
-        if HALF_A_PAIR.search(text):
-            yield _no_request(number, "", UNDECODED)
-        elif text.strip():
-            try:
-                fields = json.loads(text, object_pairs_hook=_once_each)
-            except _DuplicateField as error:
-                yield _no_request(number, text, f"has the field {shorten(str(error))!r} more than once")
-            except json.JSONDecodeError as error:
-                yield _no_request(number, text, f"is not valid JSON: {error.msg} at column {error.colno}")
-            except (ValueError, RecursionError):  # a number of thousands of digits, a thousand levels
-                yield _no_request(number, text, "is JSON that cannot be read: too deep, or a number too long")
-            else:
-                if isinstance(fields, dict):
-                    yield _line(number, fields, folder)
-                else:
-                    yield _no_request(number, text, 'must be an object, such as {"prompt": "a lighthouse"}')
+def _parse_json(items: Iterator[JsonItem], folder: Path, ignored: Collection[str]) -> Iterator[InputLine]:
+    for item in items:
+        if item.rule:
+            yield _no_request(item.number, item.text, item.rule)
+        elif isinstance(item.value, dict):
+            yield _line(item.number, item.value, folder, ignored)
+        else:
+            yield _no_request(item.number, item.text, 'must be an object, such as {"prompt": "a lighthouse"}')
 
 
-class _DuplicateField(Exception):
-    """
-    An object has a field twice; the message is its name.
-    """
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _DuplicateField(next(name for name in names if names.count(name) > 1))
-    return fields
-
-
-def _parse_table(texts: Iterator[str], folder: Path, cell_max: int) -> Iterator[InputLine]:
+def _parse_table(texts: Iterator[str], folder: Path, cell_max: int, ignored: Collection[str]) -> Iterator[InputLine]:
     names: list[str] | None = None
     for number, cells, rule in _rows(texts, cell_max):
         if rule:
@@ -165,11 +166,11 @@ def _parse_table(texts: Iterator[str], folder: Path, cell_max: int) -> Iterator[
                 return
         elif names is None:
             names = cells
-            if broken := tuple(_broken_header(names)):
+            if broken := tuple(_broken_header(names, ignored)):
                 yield InputLine(number, None, None, broken)
                 return
         else:
-            yield _row(number, names, cells, folder)
+            yield _row(number, names, cells, folder, ignored)
 
 
 def _rows(texts: Iterator[str], cell_max: int) -> Iterator[tuple[int, list[str], str]]:
@@ -215,11 +216,13 @@ def _delimiter_of(header: str) -> str:
 
 
 def _unknown_field(endpoint: Endpoint[Any], name: str) -> str:
-    return unknown_field_rule(endpoint.request_class.__name__, name, (*field_names(endpoint), *_OWN))
+    rule = unknown_field_rule(endpoint.request_class.__name__, name, (*field_names(endpoint), *_OWN))
+    return f"{rule}; to leave it out, use --ignore-columns"
 
 
-def _broken_header(names: list[str]) -> Iterator[BrokenRule]:
+def _broken_header(names: list[str], ignored: Collection[str]) -> Iterator[BrokenRule]:
     # With a column "kind" the fields depend on the row.
+    names = [name for name in names if name not in ignored]
     known = None if "kind" in names else {*_OWN, *field_names(DEFAULT_ENDPOINT)}
     for name in dict.fromkeys(names):
         if known is not None and name not in known:
@@ -230,15 +233,19 @@ def _broken_header(names: list[str]) -> Iterator[BrokenRule]:
         yield BrokenRule("column", "'prompt'", "is missing; the first line must name the columns")
 
 
-def _row(number: int, names: list[str], cells: list[str], folder: Path) -> InputLine:
+def _row(number: int, names: list[str], cells: list[str], folder: Path, ignored: Collection[str]) -> InputLine:
     if len(cells) != len(names):
         rule = f"must have {len(names)} cells, as the header has, not {len(cells)}; quote cells that contain a comma"
         return _no_request(number, cells[0], rule)
     fields = {name: cell for name, cell in zip(names, cells, strict=True) if cell}
-    return _line(number, fields, folder, is_text=True)
+    return _line(number, fields, folder, ignored, is_text=True)
 
 
-def _line(number: int, fields: Mapping[str, Any], folder: Path, *, is_text: bool = False) -> InputLine:
+def _line(
+    number: int, fields: Mapping[str, Any], folder: Path, ignored: Collection[str], *, is_text: bool = False
+) -> InputLine:
+    if ignored:
+        fields = {name: value for name, value in fields.items() if name not in ignored}
     try:
         endpoint = endpoint_named(str(fields.get("kind") or DEFAULT_ENDPOINT.name))
     except InvalidRequest:

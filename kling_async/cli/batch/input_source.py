@@ -8,9 +8,9 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Final, Self
 
 import attrs
 import typer
@@ -23,6 +23,8 @@ __all__ = ["STDIN", "InputSource", "open_input"]
 
 STDIN = "-"
 
+_SPREADSHEETS: Final = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers"})
+
 
 @attrs.frozen
 class InputSource:
@@ -32,12 +34,14 @@ class InputSource:
     Attributes:
         name: As it is shown.
         folder: What paths of reference images are relative to.
+        ignored: Columns that are left out.
     """
 
     name: str
     form: Format
     folder: Path
     _file: IO[bytes] = attrs.field(repr=False)
+    ignored: Collection[str] = ()
 
     def lines(self, image_max_bytes: int = OFFICIAL.image_max_bytes) -> Iterator[InputLine]:
         """
@@ -47,7 +51,7 @@ class InputSource:
             image_max_bytes: The largest reference image, before Base64.
         """
         self._file.seek(0)
-        return parse(self._file, self.form, self.folder, image_max_bytes=image_max_bytes)
+        return parse(self._file, self.form, self.folder, image_max_bytes=image_max_bytes, ignored=self.ignored)
 
     def __enter__(self) -> Self:
         return self
@@ -56,9 +60,10 @@ class InputSource:
         self._file.close()
 
 
-def open_input(name: str, form: Format | None) -> InputSource:
+def open_input(name: str, form: Format | None, ignored: Collection[str] = ()) -> InputSource:
     """
-    Open the file *name*, or stdin for "-". Without *form* the suffix decides, and stdin is text.
+    Open the file *name*, or stdin for "-". Without *form* the suffix decides, and stdin is text. Columns that are
+    *ignored* are left out.
 
     Raises:
         typer.BadParameter: It cannot be read, its format is unknown, or its beginning contradicts the format: each line
@@ -66,7 +71,7 @@ def open_input(name: str, form: Format | None) -> InputSource:
     """
     expected = form or (Format.TEXT if name == STDIN else format_of(name))
     if expected is None:
-        raise typer.BadParameter(f"the format of {name!r} is unknown; use --format")
+        raise typer.BadParameter(f"{name!r} {_advice_on(Path(name).suffix.lower())}", param_hint="INPUT")
     shown = "stdin" if name == STDIN else repr(name)
     try:
         with contextlib.ExitStack() as stack:
@@ -78,7 +83,13 @@ def open_input(name: str, form: Format | None) -> InputSource:
         raise typer.BadParameter(f"{shown} cannot be read: {error.strerror or error}", param_hint="INPUT") from None
     except UnreadableText as error:
         raise typer.BadParameter(f"{shown} {error}", param_hint="INPUT") from None
-    return InputSource("stdin" if name == STDIN else name, expected, folder, file)
+    return InputSource("stdin" if name == STDIN else name, expected, folder, file, ignored)
+
+
+def _advice_on(suffix: str) -> str:
+    if suffix in _SPREADSHEETS:
+        return "is a spreadsheet; export the table as CSV in UTF-8 (Excel: Save As, CSV UTF-8), and give that file"
+    return "has an unknown format; use --format jsonl, csv or text"
 
 
 def _open(name: str) -> tuple[IO[bytes], Path]:
@@ -96,10 +107,9 @@ def _open(name: str) -> tuple[IO[bytes], Path]:
 def _check_start(file: IO[bytes], form: Format, *, is_sure: bool) -> None:
     file.seek(0)
     kind = detect_kind(check_start(file.read(START)), "prompt")
-    if kind is TextKind.ARRAY and (form is Format.JSONL or not is_sure):
-        raise UnreadableText(f"looks like {kind}; write one object per line, as jq -c '.[]' does")
     if form is Format.TEXT and not is_sure and kind is not TextKind.PLAIN:
-        better = {TextKind.OBJECTS: "--format jsonl, or ", TextKind.TABLE: "--format csv, or "}.get(kind, "")
+        json = "--format jsonl, or "
+        better = {TextKind.OBJECTS: json, TextKind.ARRAY: json, TextKind.TABLE: "--format csv, or "}.get(kind, "")
         raise UnreadableText(f"looks like {kind}; use {better}--format text if each line is a prompt")
 
 

@@ -25,7 +25,7 @@ from kling_async.wire.dialects import DIALECTS
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, model_of
 from kling_async.wire.redaction import one_line, shorten
 
-__all__ = ["show_status", "trace_file"]
+__all__ = ["open_reader", "show_status", "trace_file"]
 
 SHOWN: Final = 20
 """
@@ -41,7 +41,7 @@ def show_status(journal: Path, *, as_json: bool) -> ExitCode:
         KlingError: It cannot be read.
         typer.BadParameter: It does not exist.
     """
-    with _reading(journal) as reader:
+    with open_reader(journal) as reader:
         summary, (base_url, dialect) = reader.summary(), reader.account
         uncertain = list(reader.rows(State.UNCERTAIN))
         failed, reasons = _summarize(reader.rows(State.FAILED))
@@ -86,7 +86,7 @@ def trace_file(path: Path, journal: Path | None, *, as_json: bool) -> ExitCode:
         typer.BadParameter: It does not exist.
     """
     if journal is not None:
-        with _reading(journal) as reader:
+        with open_reader(journal) as reader:
             row, dialect, searched = reader.trace(path), reader.account[1], [str(journal)]
     else:
         row, dialect, searched = _search(path)
@@ -121,7 +121,14 @@ def _named(row: Row) -> str:
     return f"{row.key}  {shorten(caption_of(row.request), 50)}"
 
 
-def _reading(journal: Path) -> Reader:
+def open_reader(journal: Path) -> Reader:
+    """
+    Open *journal* for reading.
+
+    Raises:
+        KlingError: It cannot be read.
+        typer.BadParameter: It does not exist.
+    """
     try:
         return Reader(journal)
     except OSError as error:

@@ -2,24 +2,25 @@
 The options of `kling-async batch`.
 """
 
+import csv
 import enum
 import os
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 
 import attrs
 import typer
 
 from kling_async.cli.batch.input_parser import Format
-from kling_async.cli.options import AsJson, PicturesOut, name_option, timeout_option
+from kling_async.cli.options import AsJson, Name, PicturesOut, check_name, parse_address, timeout_option
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.errors import InvalidRequest
-from kling_async.media.naming import ROW_FIELDS
+from kling_async.media.naming import DEFAULT_NAME, ROW_FIELDS
 from kling_async.media.storage import Storage
 
 __all__ = ["BatchOptions", "CallbackServer", "MissingRows"]
 
+_REPORTS: Final = "Instead of a run"
 _LISTEN: Final = "127.0.0.1:8080"
 
 
@@ -45,7 +46,7 @@ class CallbackServer:
 
 
 def _report(metavar: str, help: str) -> Any:  # noqa: A002 (typer's own word)
-    return typer.Option(metavar=metavar, help=help, rich_help_panel="Instead of a run")
+    return typer.Option(metavar=metavar, help=help, rich_help_panel=_REPORTS)
 
 
 @attrs.frozen(kw_only=True)
@@ -62,10 +63,13 @@ class BatchOptions:
     form: Annotated[
         Format | None, typer.Option("--format", metavar="KIND", help="jsonl, csv or text (default by name)")
     ] = None
-    journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: INPUT with suffix .kling.")] = None
+    journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: INPUT.kling, beside INPUT.")] = None
     out: PicturesOut = Path("pictures")
-    name: Annotated[str, name_option(ROW_FIELDS)] = "{task_id}-{index}{ext}"
+    name: Name = DEFAULT_NAME
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would send and cost.")] = False
+    ignore_columns: Annotated[
+        list[str] | None, typer.Option(metavar="NAMES", help="Extra columns to leave out: a,b")
+    ] = None
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Skip lines that break rules.")] = False
     keep_missing: Annotated[bool, typer.Option("--keep-missing", help="Also send rows no longer in INPUT.")] = False
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Forget rows no longer in INPUT.")] = False
@@ -82,6 +86,9 @@ class BatchOptions:
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help=f"Default {_LISTEN}.", show_default=False)] = _LISTEN
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Scheduler whose workers save.")] = None
     status: Annotated[Path | None, _report("FILE", "Show the progress of a journal.")] = None
+    results: Annotated[
+        bool, typer.Option("--results", help="Print each row of INPUT or a journal.", rich_help_panel=_REPORTS)
+    ] = False
     trace: Annotated[Path | None, _report("PATH", "Show where a file came from.")] = None
 
     @property
@@ -89,6 +96,14 @@ class BatchOptions:
         if self.keep_missing:
             return MissingRows.KEPT
         return MissingRows.DROPPED if self.drop_missing else MissingRows.REPORTED
+
+    @property
+    def ignored(self) -> frozenset[str]:
+        """
+        The names in `ignore_columns`, which are separated by commas; one that has a comma itself is quoted, as in CSV.
+        """
+        rows = csv.reader(self.ignore_columns or (), skipinitialspace=True)
+        return frozenset(name.strip() for row in rows for name in row)
 
     @property
     def destination(self) -> Path | Storage:
@@ -107,8 +122,20 @@ class BatchOptions:
         """
         if self.keep_missing and self.drop_missing:
             raise typer.BadParameter("it contradicts --drop-missing", param_hint="--keep-missing")
-        if "{task_id}" not in self.name and "{key}" not in self.name:
-            raise typer.BadParameter("it must contain {task_id} or {key}", param_hint="--name")
+        check_name(self.name, ROW_FIELDS)
+
+    def results_format(self) -> Format:
+        """
+        Return the format of `--results`: a table, unless another one is given.
+
+        Raises:
+            typer.BadParameter: It is not one of results, or two are given.
+        """
+        if self.form is Format.TEXT or (self.form is Format.CSV and self.as_json):
+            raise typer.BadParameter(
+                "it must be csv or jsonl with --results, and jsonl with --json", param_hint="--format"
+            )
+        return Format.JSONL if self.as_json else self.form or Format.CSV
 
     def make_callback_server(self) -> CallbackServer | None:
         """
@@ -119,13 +146,7 @@ class BatchOptions:
         """
         if self.callbacks is None:
             return None
-        try:
-            parts = urlsplit(f"//{self.listen}")
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = port = None
-        if not host or port is None:
-            raise typer.BadParameter("it must be HOST:PORT, such as 0.0.0.0:8080", param_hint="--listen")
+        host, port = parse_address(self.listen, "--listen")
         try:
             receiver = CallbackReceiver(self.callbacks, secret=os.environ.get("KLING_CALLBACK_SECRET") or None)
         except InvalidRequest as error:

@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from kling_async.batch.records import Summary
-from kling_async.cli.formatting import count_files, describe_files, format_duration, format_size, format_units
+from kling_async.cli.formatting import count_files, describe_files, format_duration, format_size, plural
 from kling_async.client.outcomes import Done, Failed
 
 __all__ = ["BatchProgress", "file_counts", "files_line", "state_counts"]
@@ -123,7 +123,7 @@ class BatchProgress:
         ended, rows = self.position
         parts = [f"{ended:,}/{rows:,} ended", *state_counts(self.summary), describe_files(file_counts(self.summary))]
         if self.summary.units_billed:
-            parts.append(f"{format_units(self.summary.units_billed)} units")
+            parts.append(plural(self.summary.units_billed, "unit"))
         return ", ".join([*parts, *self.outlook()])
 
     def outlook(self) -> list[str]:

@@ -39,14 +39,14 @@ from kling_async.cli.exit_codes import OS_ERROR_ADVICE, ExitCode, advice_for, ex
 from kling_async.cli.formatting import format_units, plural
 from kling_async.cli.json_output import outcome_line
 from kling_async.cli.log_forwarding import forwarding_logs
-from kling_async.cli.options import check_names
+from kling_async.cli.options import check_name
 from kling_async.cli.request_checks import RequestChecks, in_words, make_ready, usage_error
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.terminal import print_error, write_line
 from kling_async.client.client import KlingClient
 from kling_async.client.outcomes import Failed
 from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, StorageFull, SubmissionUncertain, WaitTimeout
-from kling_async.media.naming import ROW_FIELDS, NameTemplate
+from kling_async.media.naming import ROW_FIELDS
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.redaction import shorten
 
@@ -109,7 +109,7 @@ async def run_batch(
 async def _check_all(source: InputSource, checks: RequestChecks, options: BatchOptions) -> CheckResult:
     # Everything that can be checked before anything is sent.
     checked = await check_input(source, checks, skips_invalid=options.skip_invalid)
-    check_names(NameTemplate.trial(options.name, ROW_FIELDS), checked.most)
+    check_name(options.name, ROW_FIELDS, files=checked.most)
     await make_ready(options.destination, writes=options.dask is None)
     return checked
 
@@ -195,7 +195,7 @@ class BatchRunner:
                 )
             print_error("Nothing was sent.")
             raise typer.Exit(ExitCode.USAGE) from None
-        self.screen.say(f"{source.name}: {added.new:,} rows added to {journal}, {added.known:,} already there")
+        self.screen.say(f"{source.name}: {plural(added.new, 'row')} added to {journal}, {added.known:,} already there")
         if not added.missing:
             return
         missing = f"{plural(added.missing, 'unsent row')} of {journal} no longer in {source.name}"

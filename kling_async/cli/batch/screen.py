@@ -10,15 +10,23 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Self, TextIO, TypeAlias
 
 import attrs
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from kling_async.batch.records import Summary
 from kling_async.cli.batch.progress import BatchProgress, file_counts, state_counts
-from kling_async.cli.formatting import describe_files, format_units
-from kling_async.cli.terminal import LiveOutput, PlainOutput, is_interactive, progress_bar, repeating, retry_line
+from kling_async.cli.formatting import describe_files, plural
+from kling_async.cli.terminal import (
+    LiveOutput,
+    PlainOutput,
+    is_interactive,
+    progress_bar,
+    repeating,
+    retry_line,
+    width_of_names,
+)
 from kling_async.client.handle import TaskHandle
 from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import KlingError, SubmissionUncertain
@@ -127,7 +135,7 @@ class LiveBatchScreen(LiveOutput):
 
     def show(self) -> None:
         self._print_failures()
-        drawn = draw(self._view.progress, self._last, self._view.running(), self._spinner, self._console.height)
+        drawn = draw(self._view.progress, self._last, self._view.running(), self._spinner, self._console.size)
         self._live.update(drawn, refresh=True)
 
     def _print_failures(self) -> None:
@@ -162,18 +170,23 @@ def outcome_text(outcome: Done | Failed) -> str:
 
 
 def draw(
-    progress: BatchProgress, last: Iterable[Done], running: Sequence[TaskHandle], spinner: Spinner, height: int
+    progress: BatchProgress,
+    last: Iterable[Done],
+    running: Sequence[TaskHandle],
+    spinner: Spinner,
+    size: ConsoleDimensions,
 ) -> RenderableType:
     """
-    Draw the progress in at most *height* lines.
+    Draw the progress in at most the lines of *size*.
     """
     done = list(last)
-    room = max(0, height - len(done) - 8)
+    room = max(0, size.height - len(done) - 8)
+    names_max = width_of_names(size.width, 1 + 10 + 3, 36)  # the mark, the word, and a blank after each but the last
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(width=1)
     grid.add_column(width=10, no_wrap=True, overflow="ellipsis")
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=36, style="green")
+    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=names_max, style="green")
     for outcome in done:
         names = outcome.files[0].place.rpartition("/")[2] if outcome.files else ""
         more = f" +{len(outcome.files) - 1}" if len(outcome.files) > 1 else ""
@@ -195,7 +208,7 @@ def _draw_totals(progress: BatchProgress) -> list[RenderableType]:
     ended, rows = progress.position
     facts = [describe_files(file_counts(progress.summary))]
     if progress.summary.units_billed:
-        facts.append(f"{format_units(progress.summary.units_billed)} units")
+        facts.append(plural(progress.summary.units_billed, "unit"))
     facts += progress.outlook()
     lines = (Text(" · ".join(state_counts(progress.summary))), Text(" · ".join(facts), "dim"))
     for line in lines:

@@ -12,6 +12,7 @@ import attrs
 
 from kling_async.client.exchange import RequestBody
 from kling_async.client.retries import Step, may_exist, next_step, retry
+from kling_async.client.spending import Charge, Spending
 from kling_async.client.submitter import CLOSE_TIMEOUT
 from kling_async.client.transport import Transport, decode
 from kling_async.errors import (
@@ -19,15 +20,16 @@ from kling_async.errors import (
     KlingError,
     RateLimited,
     SubmissionUncertain,
+    TaskFailed,
     UnexpectedAnswer,
 )
 from kling_async.media.semaphore import Semaphore
 from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.calls.call import Call
 from kling_async.wire.codec import write_request
-from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.json_text import dumps
+from kling_async.wire.tasks import last_seen
 
 __all__ = ["OneShotCalls", "is_over", "uncertain"]
 
@@ -59,7 +61,7 @@ def uncertain(call: Call[Any, Any], what: str, error: KlingError | None = None) 
     """
     Return the error for a call that may have been made, because of *error* if there is one.
     """
-    price = "" if call.units is None else f" ({call.units:f} units)"
+    price = "" if call.units is None else f" ({call.units:f} unit{'' if call.units == 1 else 's'})"
     message = (
         f"the {call.title} may have been made, and may have been charged{price}: {what}. The service has no way to "
         "find out, so it is not sent again; look at the usage in the vendor's console, or call again and accept a "
@@ -151,7 +153,7 @@ class OneShotCalls:
     """
 
     _transport: Transport
-    _dialect: Dialect
+    _spending: Spending
     _open: Callable[[], None]
     _running: "dict[asyncio.Task[Any], _Attempts[Any]]" = attrs.field(factory=dict, init=False)
     _room: Semaphore = attrs.field(init=False)
@@ -171,15 +173,20 @@ class OneShotCalls:
 
         Raises:
             InvalidRequest: *request* breaks rules of the service, all of which are listed; or the service said so.
+            BudgetExceeded: It does not fit into the client's budget.
             SubmissionUncertain: It may have been made and charged, and the answer was lost.
             KlingError: It was certainly not made.
         """
         self._open()
-        call.check(request, self._dialect)
+        call.check(request, self._spending.dialect)
+        charge = Charge(self._spending, call)
+        if self._spending.budget is not None:
+            charge.reserve(request, _no_further)
         body = RequestBody(dumps(write_request(request)), is_traceable=False, patience=PATIENCE)
         attempts = _Attempts(call, body, self._transport, self._room)
         aio_task = asyncio.get_running_loop().create_task(attempts.send(), name=f"kling_async {call.name}")
         self._running[aio_task] = attempts
+        aio_task.add_done_callback(functools.partial(_settle, charge))
         aio_task.add_done_callback(self._running.pop)
         try:
             await asyncio.wait({aio_task})
@@ -208,6 +215,24 @@ class OneShotCalls:
             for aio_task in late:
                 aio_task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+
+def _no_further() -> None:
+    pass  # calls belong to no batch
+
+
+def _settle(charge: Charge, aio_task: "asyncio.Task[Any]") -> None:
+    error = None if aio_task.cancelled() else aio_task.exception()
+    if isinstance(error, SubmissionUncertain):
+        charge.keep()
+    elif isinstance(error, TaskFailed) and (failed := last_seen(error)) is not None:
+        charge.settle(failed.final_unit_deduction, failed.final_balance_deduction, has_succeeded=False)
+    elif isinstance(error, UnexpectedAnswer) and error.urls:  # a file without what belongs to it may be charged
+        charge.assume()
+    elif error is not None or aio_task.cancelled():
+        charge.release()
+    else:
+        charge.settle(aio_task.result().units, None, has_succeeded=True)
 
 
 def _log_abandoned(call: Call[Any, Any], aio_task: "asyncio.Task[Any]") -> None:

@@ -8,6 +8,8 @@ import re
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from kling_async.emulator.drawing.canvas import spread
+
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -40,7 +42,8 @@ def _darken(image: Image.Image, strip: int, *, frost: int) -> None:
         blurred = image.crop(box).filter(ImageFilter.BoxBlur(frost))
         image.paste(blurred, box, slope.point(lambda level: level * 4).resize(blurred.size))
     dark = slope.point(lambda level: 170 * (level / 255) ** 1.4)
-    image.paste((8, 8, 18), box, dark.resize((image.width, strip)))
+    column = dark.resize((1, strip), box=(0, 0, 1, 256))
+    spread(image, (8, 8, 18), box[:2], column.resize((image.width, strip), Image.Resampling.NEAREST))
 
 
 @functools.cache

@@ -6,9 +6,8 @@ A picture is drawn from back to front: the scene, motifs, the reference image, t
 
 import hashlib
 import io
-import math
 import random
-from typing import Final
+import zlib
 
 from PIL import Image, PngImagePlugin
 
@@ -21,25 +20,9 @@ from kling_async.emulator.drawing.prompt_keywords import SCENE_PALETTES, choose_
 from kling_async.emulator.drawing.reference_blend import open_reference, shape
 from kling_async.emulator.drawing.scenes import SCENES
 from kling_async.emulator.drawing.watermark import write_watermark
+from kling_async.emulator.picture_size import size_in_pixels
 
-__all__ = ["draw", "draw_image", "paint", "size_in_pixels"]
-
-_RATIOS: Final = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9")
-_MULTIPLES: Final = {"1k": 1, "2k": 2, "4k": 4}
-
-
-def size_in_pixels(aspect_ratio: str, resolution: str) -> tuple[int, int]:
-    """
-    Return width and height: about a megapixel for "1k", 4 for "2k" and 16 for "4k"; the sides are multiples of 8.
-
-    Raises:
-        ValueError: The ratio or the resolution is unknown.
-    """
-    if aspect_ratio not in _RATIOS or resolution not in _MULTIPLES:
-        raise ValueError(f"cannot draw a picture of {aspect_ratio!r} at {resolution!r}")
-    across, down = map(int, aspect_ratio.split(":"))
-    width, multiple = 1024 * math.sqrt(across / down), _MULTIPLES[resolution]
-    return round(width / 8) * 8 * multiple, round(width * down / across / 8) * 8 * multiple
+__all__ = ["draw", "draw_image", "paint"]
 
 
 def draw(
@@ -64,13 +47,12 @@ def draw(
     Raises:
         ValueError: The reference cannot be read, or the ratio or the resolution is unknown.
     """
-    width, height = (max(16, round(side * scale)) for side in size_in_pixels(aspect_ratio, resolution))
     image = draw_image(
         prompt,
         index=index,
         seed=seed,
         model_name=model_name,
-        size=(width, height),
+        size=size_in_pixels(aspect_ratio, resolution, scale),
         reference=reference,
         fidelity=fidelity,
         has_watermark=has_watermark,
@@ -155,5 +137,6 @@ def _encode(image: Image.Image, prompt: str, facts: str) -> bytes:
     about.add_itxt("Comment", facts.encode("utf-8", "replace").decode())
     about.add_text("Software", "kling_async emulator")
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=4, pnginfo=about)
+    # What is left of gradients by the filters of PNG are long runs of equal bytes.
+    image.save(file, "PNG", compress_type=zlib.Z_RLE, pnginfo=about)
     return file.getvalue()

@@ -7,7 +7,7 @@ import random
 
 from PIL import Image, ImageChops, ImageDraw
 
-from kling_async.emulator.drawing.canvas import SOFT, Canvas, glow, gradient, noise
+from kling_async.emulator.drawing.canvas import SOFT, Canvas, glow, gradient, noise, spread
 from kling_async.emulator.drawing.moving_parts import Star
 from kling_async.emulator.drawing.outlines import Point, oval
 from kling_async.emulator.drawing.palettes import WHITE, Palette, mix
@@ -35,7 +35,7 @@ def paint_sky(canvas: Canvas, horizon: float, *, cloudy: float, radius: float, s
     glow(small, centre, canvas.span * 1.05 / SOFT, mix(palette.sky[-2], palette.sky[-1], 0.4), strength * 0.8)
     _cover_with_clouds(small, low, palette, dice, cloudy)
     glow(small, centre, canvas.span * 0.42 / SOFT, palette.light, strength, 2.6)
-    canvas.image.paste(small.resize((canvas.width, end), Image.Resampling.BICUBIC), (0, 0))
+    canvas.image.paste(small.resize((canvas.width, end), Image.Resampling.BILINEAR), (0, 0))
     if palette.is_night:
         paint_stars(canvas, horizon)
     if radius and palette.is_night:
@@ -47,11 +47,11 @@ def paint_sky(canvas: Canvas, horizon: float, *, cloudy: float, radius: float, s
 
 def _cover_with_clouds(small: Image.Image, low: int, palette: Palette, dice: random.Random, cloudy: float) -> None:
     size = small.width, low
-    fade = Image.linear_gradient("L").resize(size)
+    fade = Image.linear_gradient("L").resize((1, low), box=(0, 0, 1, 256)).resize(size, Image.Resampling.NEAREST)
     for colour, density, share in ((palette.sky[-2], 0.5, 0.5), (palette.light, 0.42, 0.42)):
         mass = _clouds(dice, size, density * (0.5 + cloudy))
         faded = fade.point(lambda level, share=share: 255 * share * math.sin(math.pi * level / 290))
-        small.paste(mix(colour, palette.sky[1], 0.15), (0, 0), ImageChops.multiply(mass, faded))
+        spread(small, mix(colour, palette.sky[1], 0.15), (0, 0), ImageChops.multiply(mass, faded))
 
 
 def _clouds(dice: random.Random, size: tuple[int, int], density: float) -> Image.Image:

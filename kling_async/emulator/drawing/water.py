@@ -27,7 +27,7 @@ def paint_water(canvas: Canvas, shore: float, *, calm: float) -> None:
     blurred = mirrored.resize((max(2, canvas.width // 5), max(2, depth // 9)), Image.Resampling.BOX)
     body = gradient(blurred.size, [mix(palette.haze, palette.light, 0.15), palette.at(0.55), palette.at(0.92)])
     canvas.image.paste(
-        Image.blend(body, blurred, calm).resize((canvas.width, depth), Image.Resampling.BICUBIC), (0, top)
+        Image.blend(body, blurred, calm).resize((canvas.width, depth), Image.Resampling.BILINEAR), (0, top)
     )
     _paint_ripples(canvas, top, depth)
     _paint_sun_path(canvas, top, depth)

@@ -15,7 +15,7 @@ from distributed import CancelledError as WorkCancelled, Client, Future, KilledW
 from kling_async.errors import ExecutorLost
 from kling_async.wire.redaction import hide_secrets
 
-__all__ = ["SCHEDULER_TIMEOUT", "DaskCluster", "describe_failure"]
+__all__ = ["SCHEDULER_TIMEOUT", "DaskCluster", "Outage", "describe_failure", "next_outage"]
 
 MAX_SENDS: Final = 10
 """
@@ -102,20 +102,53 @@ class DaskCluster:
         """
         clock, limit = asyncio.get_running_loop().time, no_worker_timeout
         interval = SCHEDULER_TIMEOUT if limit is None else min(SCHEDULER_TIMEOUT, limit / 2)
-        since: float | None = None
+        outage: Outage | None = None
         while is_busy():
             threads = await self.running_threads()
-            if threads:
-                since = None
-            else:
-                since = clock() if since is None else since
-                what = "the Dask scheduler does not answer" if threads is None else "the Dask cluster has no worker"
-                if limit is not None and clock() - since >= limit:
-                    advice = "start workers and run again"
-                    return ExecutorLost(f"{what}, for {limit:g} s (no_worker_timeout); {advice}")
-                _log.warning("%s, for %.0f s now; %s", what, clock() - since, _until(limit))
+            outage = next_outage(outage, threads, clock())
+            if outage is not None:
+                if limit is not None and clock() - outage.since >= limit:
+                    return outage.loss(limit)
+                _log.warning("%s, for %.0f s now; %s", outage.description, clock() - outage.since, _until(limit))
             await asyncio.sleep(interval)
         return None
+
+
+@attrs.frozen
+class Outage:
+    """
+    A time in which no worker runs, as far as is known.
+
+    Attributes:
+        since: When it began, by the loop's clock.
+        has_no_worker: The scheduler has said so. A later answer that is only late does not change it.
+        is_silent: The scheduler did not answer the last time.
+    """
+
+    since: float
+    has_no_worker: bool
+    is_silent: bool
+
+    @property
+    def description(self) -> str:
+        return "the Dask cluster has no worker" if self.has_no_worker else "the Dask scheduler does not answer"
+
+    def loss(self, limit: float) -> ExecutorLost:
+        advice = "check the scheduler, start workers and run again" if self.is_silent else "start workers and run again"
+        return ExecutorLost(f"{self.description}, for {limit:g} s (no_worker_timeout); {advice}")
+
+
+def next_outage(outage: Outage | None, threads: int | None, now: float) -> Outage | None:
+    """
+    Return what is known of the outage once the scheduler has reported *threads*, or has not answered (None); None if
+    there is no outage.
+    """
+    if threads:
+        return None
+    if outage is None:
+        outage = Outage(now, has_no_worker=False, is_silent=False)
+    is_silent = threads is None
+    return Outage(outage.since, has_no_worker=outage.has_no_worker or not is_silent, is_silent=is_silent)
 
 
 def _until(limit: float | None) -> str:

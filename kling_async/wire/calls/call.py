@@ -44,6 +44,7 @@ class Call(Generic[Q, A]):
         read: Reads the answer to it.
         method: "POST" or "GET".
         units: What it costs, in the vendor's units; None if it is free, and may be sent again.
+        unit_price: Price of one unit in US dollars, by the vendor's price page: all paid calls take units for videos.
         is_offered: Returns whether a service has it.
     """
 
@@ -55,6 +56,7 @@ class Call(Generic[Q, A]):
     read: Callable[[Answer], A]
     method: Literal["POST", "GET"] = "POST"
     units: Decimal | None = None
+    unit_price: Decimal = Decimal("0.14")
     is_offered: Callable[[Dialect], bool] = _always
 
     def check(self, request: Q, dialect: Dialect) -> None:

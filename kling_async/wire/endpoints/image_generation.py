@@ -5,7 +5,8 @@ Facts are from the vendor's reference and price page of September 2026, and from
 """
 
 import enum
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypedDict
 
@@ -279,20 +280,16 @@ def _model_of(request: ImageRequest, dialect: Dialect) -> str:
     return request.model_name or dialect.default_model
 
 
-def _duration_key(request: ImageRequest) -> Hashable:
-    return request.model_name, request.n
-
-
 def _units(request: ImageRequest, dialect: Dialect) -> Decimal:
     per_picture = FROM_TEXT if request.image is None else FROM_IMAGE
     return Decimal(request.n * per_picture.get(_model_of(request, dialect), _NEWEST))
 
 
-def _complete(request: ImageRequest, dialect: Dialect) -> ImageRequest:
+def _defaults(request: ImageRequest, dialect: Dialect) -> Mapping[str, Any]:
     # The service's own documents disagree about its default model, and models differ in price.
     if request.model_name is None and dialect.names_default_model:
-        return attrs.evolve(request, model_name=dialect.default_model)
-    return request
+        return {"model_name": dialect.default_model}
+    return {}
 
 
 IMAGE_GENERATION: Final = Endpoint(
@@ -303,13 +300,13 @@ IMAGE_GENERATION: Final = Endpoint(
     results=("images",),
     inputs=(FileInput("image", lambda dialect: dialect.image_max_bytes),),
     rules=_rules,
-    files=lambda request: request.n,
-    slots=lambda request: request.n,
+    files=operator.attrgetter("n"),
+    slots=operator.attrgetter("n"),
     bucket=_model_of,
-    duration_key=_duration_key,
+    duration_key=operator.attrgetter("model_name", "n"),
     units=_units,
     unit_price=Decimal("0.0035"),
-    complete=_complete,
+    defaults=_defaults,
 )
 """
 A task takes a slot for each picture (the vendor's concurrency rules). A gateway may count units otherwise.

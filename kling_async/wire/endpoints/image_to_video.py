@@ -231,10 +231,10 @@ def _duration_key(request: ImageToVideo) -> Hashable:
     return request.model_name, request.mode, request.duration
 
 
-def _complete(request: ImageToVideo, dialect: Dialect) -> ImageToVideo:
+def _defaults(request: ImageToVideo, dialect: Dialect) -> Mapping[str, Any]:
     model = model_of(request, dialect)
     mode = "pro" if model == VideoModel.V2_6 and request.mode is None else request.mode
-    return attrs.evolve(request, model_name=model, mode=mode)
+    return {"model_name": model, "mode": mode}
 
 
 IMAGE_TO_VIDEO: Final = Endpoint(
@@ -255,7 +255,7 @@ IMAGE_TO_VIDEO: Final = Endpoint(
     units=_units,
     unit_price=UNIT_PRICE,
     new_standard=new_standard("/image-to-video", with_contents, contents_from),
-    complete=_complete,
+    defaults=_defaults,
     caption=caption_of_shots,
     timeout=1800.0,
 )

@@ -122,8 +122,8 @@ def _duration_key(request: MotionControl) -> Hashable:
     return request.model_name, request.mode, request.character_orientation
 
 
-def _complete(request: MotionControl, _: Dialect) -> MotionControl:
-    return attrs.evolve(request, model_name=_model_of(request))
+def _defaults(request: MotionControl, _: Dialect) -> Mapping[str, Any]:
+    return {"model_name": _model_of(request)}
 
 
 def _new_body(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,7 +170,7 @@ MOTION_CONTROL: Final = Endpoint(
     units_at_most=_units_at_most,
     unit_price=UNIT_PRICE,
     new_standard=new_standard("/motion-control", _new_body, _from_new_body),
-    complete=_complete,
+    defaults=_defaults,
     caption=lambda request: request.prompt or "",
     timeout=1800.0,
 )

@@ -116,8 +116,8 @@ def _units(request: MultiImageToImage, _: Dialect) -> Decimal:
     return Decimal(request.n * _UNITS_PER_PICTURE)
 
 
-def _complete(request: MultiImageToImage, dialect: Dialect) -> MultiImageToImage:
-    return attrs.evolve(request, model_name=_model_of(request, dialect))
+def _defaults(request: MultiImageToImage, dialect: Dialect) -> Mapping[str, Any]:
+    return {"model_name": _model_of(request, dialect)}
 
 
 def _max_bytes(dialect: Dialect) -> int:
@@ -142,6 +142,6 @@ MULTI_IMAGE_TO_IMAGE: Final = Endpoint(
     duration_key=_duration_key,
     units=_units,
     unit_price=Decimal("0.0035"),
-    complete=_complete,
+    defaults=_defaults,
     caption=lambda request: request.prompt or "",
 )

@@ -203,8 +203,8 @@ def _duration_key(request: OmniImage) -> Hashable:
     return request.model_name, request.resolution, _files(request)
 
 
-def _complete(request: OmniImage, _: Dialect) -> OmniImage:
-    return attrs.evolve(request, model_name=_model_of(request))
+def _defaults(request: OmniImage, _: Dialect) -> Mapping[str, Any]:
+    return {"model_name": _model_of(request)}
 
 
 OMNI_IMAGE: Final = Endpoint(
@@ -223,7 +223,7 @@ OMNI_IMAGE: Final = Endpoint(
     units=_units,
     units_at_most=_units_at_most,
     unit_price=Decimal("0.0035"),
-    complete=_complete,
+    defaults=_defaults,
 )
 """
 A task takes a slot for each picture. For a series of "auto" the number is unknown until its end, so it takes the most.

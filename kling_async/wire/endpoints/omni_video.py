@@ -15,7 +15,7 @@ import attrs
 
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, as_tuple
+from kling_async.wire.endpoints.base import Endpoint, as_tuple, with_fields
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput
 from kling_async.wire.endpoints.new_standard import new_standard
 from kling_async.wire.endpoints.omni_inputs import (
@@ -144,7 +144,7 @@ def _rules(request: OmniVideo, dialect: Dialect, files: Mapping[str, FileFacts])
         yield broken("aspect_ratio", None, f"{NEEDS_RATIO}: {one_of(RATIOS)}")
     yield from mode_rules(request.mode, facts, model, dialect)
     yield from sound_rules(request, facts, model, request.mode or _MODE)
-    yield from shot_rules(_complete(request, dialect), facts, model)
+    yield from shot_rules(with_fields(request, **_defaults(request, dialect)), facts, model)
     yield from flag_rule("watermark_info", request.watermark_info)
     yield from address_rules(dialect, request)
 
@@ -275,10 +275,8 @@ def _duration_key(request: OmniVideo) -> Hashable:
     return request.model_name, request.mode, request.duration, bool(request.video_list)
 
 
-def _complete(request: OmniVideo, _: Dialect) -> OmniVideo:
-    return attrs.evolve(
-        request, model_name=_model_of(request), mode=request.mode or _MODE, duration=_seconds_of(request)
-    )
+def _defaults(request: OmniVideo, _: Dialect) -> Mapping[str, Any]:
+    return {"model_name": _model_of(request), "mode": request.mode or _MODE, "duration": _seconds_of(request)}
 
 
 OMNI_VIDEO: Final = Endpoint(
@@ -295,7 +293,7 @@ OMNI_VIDEO: Final = Endpoint(
     units_at_most=_units_at_most,
     unit_price=UNIT_PRICE,
     new_standard=new_standard("/omni-video", new_body, fields_from),
-    complete=_complete,
+    defaults=_defaults,
     caption=caption_of_shots,
     timeout=1800.0,
 )

@@ -114,8 +114,8 @@ def _duration_key(request: TextToVideo) -> Hashable:
     return request.model_name, request.mode, request.duration
 
 
-def _complete(request: TextToVideo, dialect: Dialect) -> TextToVideo:
-    return attrs.evolve(request, model_name=model_of(request, dialect))
+def _defaults(request: TextToVideo, dialect: Dialect) -> Mapping[str, Any]:
+    return {"model_name": model_of(request, dialect)}
 
 
 TEXT_TO_VIDEO: Final = Endpoint(
@@ -130,7 +130,7 @@ TEXT_TO_VIDEO: Final = Endpoint(
     units=_units,
     unit_price=UNIT_PRICE,
     new_standard=new_standard("/text-to-video", with_prompt, prompt_from),
-    complete=_complete,
+    defaults=_defaults,
     caption=caption_of_shots,
     timeout=1800.0,
 )

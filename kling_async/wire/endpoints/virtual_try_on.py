@@ -63,8 +63,8 @@ def _rules(request: VirtualTryOn, dialect: Dialect, files: Mapping[str, FileFact
     yield from address_rules(dialect, request)
 
 
-def _complete(request: VirtualTryOn, _: Dialect) -> VirtualTryOn:
-    return request if request.model_name is not None else attrs.evolve(request, model_name=_MODEL)
+def _defaults(request: VirtualTryOn, _: Dialect) -> Mapping[str, Any]:
+    return {} if request.model_name is not None else {"model_name": _MODEL}
 
 
 VIRTUAL_TRY_ON: Final = Endpoint(
@@ -81,7 +81,7 @@ VIRTUAL_TRY_ON: Final = Endpoint(
     bucket=lambda _request, _dialect: "virtual-try-on",
     units=lambda _request, _dialect: Decimal(1),
     unit_price=Decimal("0.07"),
-    complete=_complete,
+    defaults=_defaults,
     caption=lambda _: "",
 )
 """

@@ -74,7 +74,9 @@ def in_process(here: Here, tmp_path: Path, emulator_in_thread: Callable[..., Emu
     """
 
     def start(**settings: Any) -> BatchCommand:
-        server = emulator_in_thread(**{"api_key": "sk-x", "latency": (0.0, 0.0), "picture_scale": 0.1, **settings})
+        server = emulator_in_thread(
+            **{"api_key": "sk-x", "latency": (0.0, 0.0), "pictures": "plain", "picture_scale": 0.1, **settings}
+        )
         return BatchCommand(here, tmp_path, server)
 
     return start
@@ -106,9 +108,9 @@ def test_json(in_process: InProcess) -> None:
     assert ids["a fox"] == (fox["task_id"], fox["external_task_id"])
     assert ("succeed", 16, None) == (fox["status"], fox["units"], fox["error"])
     assert ("failed", "TaskFailed", []) == (storm["status"], storm["error"]["class"], storm["images"])
-    assert "in/rows.kling" in ended.err
+    assert "in/rows.jsonl.kling" in ended.err
     assert "1 saved, 1 failed" in again.err
-    assert "To see the files: kling-async gallery in/rows.kling" == again.err.splitlines()[-1]
+    assert "To see the files: kling-async gallery in/rows.jsonl.kling" == again.err.splitlines()[-1]
 
 
 async def test_stopped_in_good_order(command: Command) -> None:
@@ -143,7 +145,7 @@ async def test_killed(command: Command) -> None:
     async with service(latency=(60, 60), slots=2) as server:
         async with command.to(server).running("batch", "prompts.txt", "--slots", "2") as running:
             await eventually(lambda: counts_in(command)[State.ACCEPTED] == 2)
-            status = await command("batch", "--status", "prompts.kling", "--json")
+            status = await command("batch", "--status", "prompts.txt.kling", "--json")
             running.interrupt(signal.SIGKILL)
             await running.ended()
         server.account.settings = attrs.evolve(server.account.settings, latency=(0.1, 0.1))
@@ -183,7 +185,7 @@ def counts_in(command: Command) -> Counter[State]:
     Count the rows of the journal, which may be at work, by their states.
     """
     try:
-        with Reader(command.folder / "prompts.kling") as reader:
+        with Reader(command.folder / "prompts.txt.kling") as reader:
             return Counter(row.state for row in reader.rows())
     except (FileNotFoundError, JournalCorrupt):  # it is about to be made
         return Counter()
@@ -217,8 +219,8 @@ async def test_emulated_service_seems_to_go_on(command: Command) -> None:
     assert 0 == again.code, again
     assert "4 saved" in again.out
     assert 4 == pictures_in(command.folder / "pictures")
-    assert (command.folder / "prompts.emulator.kling").exists()
-    assert not (command.folder / "prompts.kling").exists()
+    assert (command.folder / "prompts.txt.emulator.kling").exists()
+    assert not (command.folder / "prompts.txt.kling").exists()
 
 
 def test_input_was_edited(in_process: InProcess) -> None:
@@ -239,7 +241,7 @@ def test_input_was_edited(in_process: InProcess) -> None:
     assert (4, 2, 4, 0) == (poor.code, unclear.code, dropped.code, kept.code)
     assert "Stopped: AccountProblem" in poor.out
     assert "3 unsent rows: run the same command again to continue" in poor.out
-    assert "1 unsent row of prompts.kling no longer in prompts.txt" in unclear.err
+    assert "1 unsent row of prompts.txt.kling no longer in prompts.txt" in unclear.err
     assert "--keep-missing" in unclear.err
     assert "--drop-missing" in unclear.err
     assert refused == 3
@@ -294,7 +296,7 @@ def test_another_account_and_another_request(in_process: InProcess, monkeypatch:
 
     assert (0, 0) == (new_key.code, again.code)
     assert (2, 2, 1) == (another_account.code, another_request.code, batch.server.ledger.creates_received)
-    assert "JournalMismatch: 'rows.kling' belongs to another account" in another_account.err
+    assert "JournalMismatch: 'rows.csv.kling' belongs to another account" in another_account.err
     assert "to continue it with the new ones, use --new-key" in another_account.err
     assert "line 3: key 'k': is the key of another request in this journal" in another_request.err
 
@@ -310,13 +312,13 @@ async def test_one_process_at_a_time(command: Command) -> None:
     ):
         await eventually(lambda: server.ledger.tasks)
         second = await command.to(server)("batch", "prompts.txt")
-        (command.folder / "prompts.kling").rename(command.folder / "elsewhere.kling")
+        (command.folder / "prompts.txt.kling").rename(command.folder / "elsewhere.kling")
         finish_all(server)
         ended = await running.ended()
 
     assert (2, 7) == (second.code, ended.code)
-    assert "JournalLocked: another process works on 'prompts.kling'" in second.err
-    assert "Stopped: JournalCorrupt: 'prompts.kling' was moved or deleted" in ended.out
+    assert "JournalLocked: another process works on 'prompts.txt.kling'" in second.err
+    assert "Stopped: JournalCorrupt: 'prompts.txt.kling' was moved or deleted" in ended.out
     assert 1 == len(server.ledger.tasks)
 
 
@@ -359,10 +361,10 @@ def test_dry_run(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     [
         ([], "INPUT"),
         (["-"], "--journal"),
-        (["prompts.json"], "--format"),
+        (["prompts.prn"], "use --format jsonl, csv or text"),
         (["none.txt"], "No such file"),
-        (["prompts.txt", "--name", "{index}{ext}"], "{task_id} or {key}"),
-        (["prompts.txt", "--name", "{key}{ext}/{what}"], "no other fields than"),
+        (["prompts.txt", "--name", "{index}{ext}"], "put {task_id}, {key} or {number} into it"),
+        (["prompts.txt", "--name", "{key}{ext}/{what}"], "unknown field {what}"),
         (["rows.csv", "--name", "{key}{ext}"], "gives two files one name"),
         (["prompts.txt", "--keep-missing", "--drop-missing"], "--drop-missing"),
         (["prompts.txt", "--callbacks", "ftp://host"], "absolute http(s) URL"),

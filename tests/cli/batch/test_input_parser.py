@@ -224,6 +224,37 @@ def test_broken_table(table: str, messages: list[str]) -> None:
     assert messages == [rule[: len(part)] for rule, part in zip(found, messages, strict=True)]
 
 
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (Format.CSV, 'prompt,notes,"a, b",notes,n\na,x,y,z,2\nb,,,,'),
+        (Format.JSONL, '{"prompt": "a", "notes": 1, "a, b": [], "n": 2}\n{"prompt": "b"}'),
+        (Format.JSONL, '[{"prompt": "a", "notes": 1, "a, b": [], "n": 2}, {"prompt": "b", "notes": null}]'),
+    ],
+)
+def test_ignored_columns_are_left_out(form: Format, text: str) -> None:
+    """
+    Those that are named; another one that is unknown is an error, which says how to leave it out.
+    """
+    found = list(parse(io.BytesIO(text.encode()), form, FOLDER, ignored={"notes", "a, b"}))
+    (line, *_) = parse(io.BytesIO(text.encode()), form, FOLDER, ignored={"a, b"})
+
+    assert [ImageRequest("a", n=2), ImageRequest("b")] == [line.request for line in found if not line.broken]
+    assert "is not a field of ImageRequest" in line.broken[0].rule
+    assert line.broken[0].rule.endswith("; to leave it out, use --ignore-columns")
+
+
+def test_ignored_kind_and_prompt_are_not_there() -> None:
+    """
+    A column that has the name of a field is left out as any other.
+    """
+    (other_kind,) = parse(io.BytesIO(b"kind,prompt\nphoto,a\n"), Format.CSV, FOLDER, ignored={"kind"})
+    (no_prompt,) = parse(io.BytesIO(b"prompt,n\na,1\n"), Format.CSV, FOLDER, ignored={"prompt"})
+
+    assert ImageRequest("a") == other_kind.request
+    assert ["column 'prompt': is missing; the first line must name the columns"] == rules_of(no_prompt)
+
+
 def test_cells_that_are_no_numbers() -> None:
     """
     They stay as they are, so that the rules for their fields name them.
@@ -297,7 +328,7 @@ def test_lines_are_read_as_they_are_needed(tmp_path: Path) -> None:
         ("a.tsv", Format.CSV),
         ("a.txt", Format.TEXT),
         ("prompts", Format.TEXT),
-        ("a.json", None),
+        ("a.json", Format.JSONL),
         ("a.xlsx", None),
     ],
 )

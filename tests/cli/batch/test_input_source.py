@@ -4,6 +4,7 @@ Where inputs come from.
 
 import io
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def test_pipe_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("none.txt", "No such file"), (".", "Is a directory"), ("a.json", "use --format")]
+    ("name", "message"), [("none.txt", "No such file"), (".", "Is a directory"), ("a.prn", "use --format")]
 )
 def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
     """
@@ -72,3 +73,19 @@ def test_stdin_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
             found += [line.request for line in source.lines()]
 
     assert [ImageRequest("a fox"), ImageRequest('{"prompt": "a fox"}')] == found
+
+
+@pytest.mark.parametrize("name", ["rows.xlsx", "rows.XLS", "rows.xlsm", "rows.ods", "rows.numbers"])
+def test_spreadsheet_is_to_be_exported(tmp_path: Path, name: str) -> None:
+    """
+    By its name, and by its content where the name or `--format` says otherwise.
+    """
+    for begin, form, file, what in (
+        (b"PK\x03\x04", None, name, "is a spreadsheet; export the table as CSV"),
+        (b"PK\x03\x04", Format.CSV, name, "is a zip archive (a spreadsheet?); export the table as CSV"),
+        (b"\xd0\xcf\x11\xe0", None, "rows.csv", "is an Office document (a spreadsheet?); export the table as CSV"),
+        (b"PAR1", Format.JSONL, "rows.parquet", "is a Parquet file; export the table as CSV, or as JSON Lines"),
+    ):
+        (tmp_path / file).write_bytes(begin + bytes(100))
+        with pytest.raises(typer.BadParameter, match=re.escape(what)):
+            open_input(str(tmp_path / file), form)

@@ -107,7 +107,7 @@ def test_unknown_field() -> None:
     assert ["prompt 'a fox': is not a field of Clip"] == [rule.partition(".")[0] for rule in rules_of(in_table[0])]
     assert ["size 1: is not a field of Clip"] == [rule.partition(".")[0] for rule in rules_of(clip)]
     assert "Its fields are first_frame, last_frame" in clip.broken[0].rule
-    assert clip.broken[0].rule.endswith(", key, kind")
+    assert clip.broken[0].rule.endswith(", key, kind; to leave it out, use --ignore-columns")
     assert ["size 1: is not a field of ImageRequest"] == [rule.partition(";")[0] for rule in rules_of(fox)]
     assert "is not an endpoint; the endpoints are image-generation, " in movie.broken[0].rule
     assert movie.broken[0].rule.endswith(", clip")

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from kling_async import Done, Failed, Image, ImageRequest, Summary, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.batch.progress import SAMPLES, BatchProgress, files_line, state_counts
-from kling_async.cli.formatting import format_duration, format_size, format_units
+from kling_async.cli.formatting import format_duration, format_size, format_units, plural
 from kling_async.errors import TaskFailed
 from kling_async.media.saved_files import SavedFile
 
@@ -200,3 +200,14 @@ def test_rate_of_a_kind(clock: Clock) -> None:
     progress.note(done())
 
     assert "6.0 videos/min" == progress.outlook()[0]
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, "0 units"), (1, "1 unit"), (1000, "1,000 units"), (Decimal("1.0"), "1 unit"), (Decimal("0.5"), "0.5 units")],
+)
+def test_plural(count: Decimal | int, expected: str) -> None:
+    """
+    Exactly one is one, however it was counted.
+    """
+    assert expected == plural(count, "unit")

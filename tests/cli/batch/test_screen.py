@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.spinner import Spinner
 
 from kling_async import Done, Failed, Image, ImageRequest, Summary, TaskResult, TaskSnapshot, TaskStatus
@@ -87,7 +87,9 @@ def test_display_fits_the_terminal(height: int, under_way: int) -> None:
     batch = Batch(summed_up=Summary(queued=1_000_000, accepted=under_way))
     batch.progress.trouble = "the service rests"
 
-    lines = drawn(draw(batch.progress, [done()] * LAST, handles_of(under_way), Spinner("dots"), height))
+    lines = drawn(
+        draw(batch.progress, [done()] * LAST, handles_of(under_way), Spinner("dots"), ConsoleDimensions(80, height))
+    )
 
     assert len(lines) <= height
     assert any("0/1,00" in line for line in lines)
@@ -95,11 +97,31 @@ def test_display_fits_the_terminal(height: int, under_way: int) -> None:
     assert any("more running" in line for line in lines) is (under_way > max(0, height - LAST - 8))
 
 
+@pytest.mark.parametrize("width", [40, 80])
+def test_prompt_stays(width: int) -> None:
+    """
+    On a narrow terminal the names of the files are cut, and not the prompts that tell the rows apart.
+    """
+    saved = attrs.evolve(
+        done(prompt="a red fox in fresh snow"),
+        files=(SavedFile(0, Path("pictures/CjikY2gHPbcAAAAAAKJ0-A-and-more-0.png"), 100, "00"),),
+    )
+    running = TaskHandle("t-1", ImageRequest("a red fox in the rain"), lambda _: None)
+
+    lines = drawn(draw(Batch().progress, [saved], [running], Spinner("dots"), ConsoleDimensions(width, 24)), width)
+
+    assert any("a red fox in fr" in line and "CjikY2gHP" in line for line in lines)
+    assert any("a red fox in th" in line for line in lines)
+    assert max(map(len, lines)) <= width
+
+
 def test_markup_is_text() -> None:
     """
     Brackets in a prompt are shown, and what came from outside moves no cursor.
     """
-    lines = drawn(draw(Batch().progress, [done(prompt="a [red]fox[/]\x1b[2J")], [], Spinner("dots"), 24))
+    lines = drawn(
+        draw(Batch().progress, [done(prompt="a [red]fox[/]\x1b[2J")], [], Spinner("dots"), ConsoleDimensions(80, 24))
+    )
 
     assert any("a [red]fox[/]�[2J" in line for line in lines)
 

@@ -102,7 +102,7 @@ async def test_each_part_may_die(tmp_path: Path, place: Place, pytestconfig: pyt
     options = place.storage.options if isinstance(place.storage, Storage) else None
     async with (
         asyncio.timeout(PATIENCE),
-        Emulator(latency=(0.02, 0.05), slots=20, picture_scale=0.05, dialect=OFFICIAL) as server,
+        Emulator(latency=(0.02, 0.05), slots=20, pictures="plain", picture_scale=0.05, dialect=OFFICIAL) as server,
         cluster(2, processes=True) as dask_client,
         CuttableConnection(int(made_of(dask_client).scheduler_address.rpartition(":")[2])).opened() as line,
     ):

@@ -139,6 +139,7 @@ async def tortured(torture: Torture, folder: Path, zygote: Mapping[str, str]) ->
         dialect=torture.dialect,
         latency=torture.latency,
         slots=torture.slots,
+        pictures="plain",
         picture_scale=0.05,
         seed=torture.seed,
         faults=BAD_WEATHER,

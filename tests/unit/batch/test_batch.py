@@ -1713,7 +1713,7 @@ def test_cancelling_at_any_iteration_of_the_loop_loses_nothing(
     At each iteration: no aio_task is pending, no slot is held, no file is partial, and another run brings each row to
     its one task; at a gateway a row may be uncertain instead. Half of the runs continue with the same client.
     """
-    server = emulator_in_thread(dialect=dialect, latency=(0.0, 0.01), slots=None, picture_scale=0.05)
+    server = emulator_in_thread(dialect=dialect, latency=(0.0, 0.01), slots=None, pictures="plain", picture_scale=0.05)
 
     def make_client() -> KlingClient:
         polling = PollPolicy(first_delay=0.002, max_delay=0.01)
@@ -1761,7 +1761,9 @@ def test_cancelling_at_any_iteration_with_a_new_key_loses_nothing(
     A run with a new key is cancelled at each iteration: the next run brings each row to its one task.
     """
     pair = AccessKey("access", "a-secret-of-thirty-two-characters")
-    server = emulator_in_thread(dialect=OFFICIAL, latency=(0.0, 0.01), slots=None, picture_scale=0.05, access_key=pair)
+    server = emulator_in_thread(
+        dialect=OFFICIAL, latency=(0.0, 0.01), slots=None, pictures="plain", picture_scale=0.05, access_key=pair
+    )
 
     async def work(client: KlingClient, folder: Path) -> None:
         async with Batch(folder / "run.kling", client, rebind=True) as batch:

@@ -11,6 +11,7 @@ from kling_async.batch.records import State
 from kling_async.errors import (
     AccountProblem,
     BrokenRule,
+    BudgetExceeded,
     ClientClosed,
     InvalidRequest,
     JournalCorrupt,
@@ -39,6 +40,7 @@ def verdict(error: KlingError, **facts: Any) -> Verdict:
     [
         (RunStopped("stopped"), {}, Verdict(is_reported=False)),
         (AccountProblem("no units"), {}, Verdict(is_reported=False, stops_run=True)),
+        (BudgetExceeded("no units"), {}, Verdict(is_reported=False, stops_run=True)),
         (NotSent("no route"), {}, Verdict(is_reported=False, stops_run=True)),
         (
             UnexpectedAnswer("a page", http_status=404, is_other_api=True),

@@ -995,8 +995,8 @@ class TestOpening:
         "make",
         [
             lambda path: path.write_text("a lighthouse at dusk\n" * 100),
-            lambda path: sqlite3.connect(path).executescript("CREATE TABLE row (position); PRAGMA user_version = 1"),
-            lambda path: sqlite3.connect(path).executescript("PRAGMA application_id = 1263291975"),
+            lambda path: run_sql(path, "CREATE TABLE row (position); PRAGMA user_version = 1"),
+            lambda path: run_sql(path, "PRAGMA application_id = 1263291975"),
         ],
         ids=["prompts", "another database", "without a version"],
     )
@@ -1111,6 +1111,11 @@ class TestOpening:
 
 
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "fullfsync": 1}
+
+
+def run_sql(path: Path, text: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(text)
 
 
 class TestDamage:

@@ -63,13 +63,13 @@ from tests.fakes.simulated_loop import epoch_now, simulated
 
 @pytest.fixture(params=[GATEWAY, OFFICIAL], ids=lambda dialect: dialect.name)
 async def server(request: pytest.FixtureRequest) -> AsyncIterator[Emulator]:
-    async with Emulator(dialect=request.param, latency=(0.05, 0.1), picture_scale=0.1) as server:
+    async with Emulator(dialect=request.param, latency=(0.05, 0.1), pictures="plain", picture_scale=0.1) as server:
         yield server
 
 
 @pytest.fixture
 async def official() -> AsyncIterator[Emulator]:
-    async with Emulator(dialect=OFFICIAL, latency=(0.05, 0.1), picture_scale=0.1) as server:
+    async with Emulator(dialect=OFFICIAL, latency=(0.05, 0.1), pictures="plain", picture_scale=0.1) as server:
         yield server
 
 
@@ -237,7 +237,7 @@ class TestGenerate:
         """
         The shapes of crazyrouter and new-api lead to pictures like the vendor's own.
         """
-        async with Emulator(latency=(0.05, 0.05), faults=[shape("any")], picture_scale=0.1) as server:
+        async with Emulator(latency=(0.05, 0.05), faults=[shape("any")], pictures="plain", picture_scale=0.1) as server:
             async with client_of(server) as client:
                 paths = await client.save(await client.generate("a lighthouse"), tmp_path)
 
@@ -511,6 +511,16 @@ class TestHandles:
         assert handle.task_id == snapshot.task_id
         assert handle.snapshot is not None
 
+    async def test_blanks_around_an_id_are_ignored(self, client: KlingClient) -> None:
+        """
+        They came along when it was copied.
+        """
+        handle = await client.submit("a lighthouse")
+        copied = f" {handle.task_id}\n"
+
+        assert handle is client.handle(copied)
+        assert handle.task_id == (await client.get(copied)).task_id
+
     async def test_a_task_that_does_not_exist_is_told(self, client: KlingClient) -> None:
         """
         By the vendor's words and by a gateway's.
@@ -584,7 +594,10 @@ class TestSave:
         The task is read again for a fresh one.
         """
         rules = [faults.expired_url(times=1)]
-        async with Emulator(latency=(0, 0), faults=rules, picture_scale=0.1) as server, client_of(server) as client:
+        async with (
+            Emulator(latency=(0, 0), faults=rules, pictures="plain", picture_scale=0.1) as server,
+            client_of(server) as client,
+        ):
             paths = await client.save(await client.generate("a lighthouse", n=2), tmp_path)
 
         assert 2 == len(paths)
@@ -594,7 +607,7 @@ class TestSave:
         The result says at which endpoint, as no handle does.
         """
         rules = [faults.expired_url(times=1)]
-        async with Emulator(latency=(0, 0), faults=rules, picture_scale=0.1) as server:
+        async with Emulator(latency=(0, 0), faults=rules, pictures="plain", picture_scale=0.1) as server:
             async with client_of(server) as client:
                 result = await client.generate(TextToVideo("a boat"))
             async with client_of(server) as another:

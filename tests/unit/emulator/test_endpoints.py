@@ -116,7 +116,7 @@ class Visitor:
 @asynccontextmanager
 async def visit(*rules: Fault, dialect: Dialect = OFFICIAL, **settings: Any) -> AsyncIterator[Visitor]:
     visitors: list[Visitor] = []
-    fixed: dict[str, Any] = {"latency": (10.0, 10.0), "picture_scale": 0.1, **settings}
+    fixed: dict[str, Any] = {"latency": (10.0, 10.0), "pictures": "plain", "picture_scale": 0.1, **settings}
     clock = lambda: visitors[0].now if visitors else NOON  # noqa: E731
     async with Emulator(clock=clock, dialect=dialect, faults=rules, **fixed) as server:
         headers = {"Authorization": f"Bearer {server.api_key}"}

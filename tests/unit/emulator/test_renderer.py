@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from kling_async.emulator import Account, Settings, TaskRecord, renderer
+from kling_async.emulator.file_rendering import render_file
 from kling_async.emulator.renderer import Renderer
 from kling_async.emulator.result_files import ResultFile
 from kling_async.wire.dialects import OFFICIAL
@@ -168,3 +169,25 @@ async def test_closing_stops_videos() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await filming
+
+
+async def test_plain_pictures_differ_by_task_index_and_mark() -> None:
+    """
+    Plain pictures have the sides that the request asks for, and each file of each task is another one, the same for
+    whoever asks again. Videos of the same account are filmed.
+    """
+    settings = Settings(dialect=OFFICIAL, pictures="plain", picture_scale=0.05)
+    account_ = Account(settings)
+    renderer_ = Renderer(account_)
+    request = ImageRequest("a cat", n=2, aspect_ratio="9:16", resolution="2k", watermark_info=True)
+    files = [ResultFile("images", index, has_watermark=mark) for index in (0, 1) for mark in (False, True)]
+    records = [account_.create(request, 0.0), account_.create(request, 0.0)]
+    pictures = [await renderer_.render(record, file) for record in records for file in files]
+    again = [render_file(record, file, settings) for record in records for file in files]
+    film = await renderer_.render(account_.create(TextToVideo("a cat", duration=5), 0.0), ResultFile("videos", 0))
+    await renderer_.aclose()
+
+    assert 8 == len(set(pictures))
+    assert pictures == again
+    assert {size(await drawn(request))} == {size(picture) for picture in pictures}
+    assert film[4:8] == b"ftyp"

@@ -72,3 +72,12 @@ def test_callback_secret_must_be_one() -> None:
         Settings(callback_secret="hunter2!")
 
     assert "aHVudGVyMg" not in repr(Settings(callback_secret="whsec_aHVudGVyMg=="))
+
+
+def test_pictures_are_of_a_known_kind() -> None:
+    """
+    They are drawn by default; a kind that does not exist is refused at once.
+    """
+    assert "drawn" == Settings().pictures
+    with pytest.raises(ValueError, match="'pictures' must be in"):
+        Settings(pictures="fancy")  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ import pytest
 from dask import config as settings
 from distributed import Client
 from distributed.core import Status
+from hypothesis import given, strategies as st
 
 from kling_async import Failed, KlingClient
 from kling_async.batch.executors import FileInfo, WorkItem, WorkResult
@@ -34,8 +35,53 @@ from tests.fakes.storages import client, server  # noqa: F401
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_worker, "IDLE_TIMEOUT", 0.02)
+
+
+@pytest.fixture
+def often_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The scheduler is asked often, and its answer soon given up; on a busy machine, one that would have come may be, too.
+    """
     monkeypatch.setattr(dask_executor, "SCHEDULER_TIMEOUT", 0.05)
     monkeypatch.setattr(dask_cluster, "SCHEDULER_TIMEOUT", 0.05)
+
+
+@pytest.mark.parametrize(
+    ("answers", "what", "advice"),
+    [
+        ([0], "the Dask cluster has no worker", "start workers"),
+        ([None, 0], "the Dask cluster has no worker", "start workers"),
+        ([None, 0, None, None], "the Dask cluster has no worker", "check the scheduler, start workers"),
+        ([None, None], "the Dask scheduler does not answer", "check the scheduler, start workers"),
+        ([0, 2, None], "the Dask scheduler does not answer", "check the scheduler, start workers"),
+    ],
+)
+def test_an_answer_that_is_late_changes_nothing_that_was_known(
+    answers: list[int | None], what: str, advice: str
+) -> None:
+    """
+    In this outage; what was known in an earlier one is forgotten.
+    """
+    outage = None
+    for now, threads in enumerate(answers):
+        outage = dask_cluster.next_outage(outage, threads, float(now))
+
+    assert outage is not None
+    assert f"{what}, for 60 s (no_worker_timeout); {advice} and run again" == str(outage.loss(60))
+
+
+@given(st.lists(st.none() | st.integers(0, 2)))
+def test_an_outage_begins_with_the_first_answer_without_workers(answers: list[int | None]) -> None:
+    """
+    Or with the first that does not come, and the next worker ends it.
+    """
+    outage = None
+    for now, threads in enumerate(answers):
+        outage = dask_cluster.next_outage(outage, threads, float(now))
+
+    last_worker = max((now for now, threads in enumerate(answers) if threads), default=-1)
+    began = last_worker + 1 if last_worker + 1 < len(answers) else None
+    assert began == (outage and outage.since)
 
 
 @contextlib.asynccontextmanager
@@ -101,14 +147,24 @@ async def pause(dask_client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("trouble", "message"),
-    [(lose_all, "has no worker"), (pause, "has no worker"), (stop, "scheduler does not answer")],
+    [
+        (lose_all, "has no worker"),
+        (pause, "has no worker"),
+        (stop, "scheduler does not answer"),
+    ],
 )
 async def test_waiting_for_workers_has_a_limit_and_is_reported(
-    slow: WorkItem, caplog: pytest.LogCaptureFixture, trouble: Callable[[Client], Any], message: str
+    slow: WorkItem,
+    caplog: pytest.LogCaptureFixture,
+    request: pytest.FixtureRequest,
+    trouble: Callable[[Client], Any],
+    message: str,
 ) -> None:
     """
     For work in flight and for waiting work; the log reports it before.
     """
+    if trouble is stop:
+        request.getfixturevalue("often_asked")
     async with impatient() as (dask_client, executor):
         await executor._measure()
         await trouble(dask_client)
@@ -147,6 +203,7 @@ async def test_it_goes_on_where_a_worker_comes_back(tmp_path: Path) -> None:
     async with impatient(0) as (dask_client, executor):
         with pytest.raises(ExecutorLost, match="has no worker"):
             await executor.execute(item_in(tmp_path))
+        executor._no_worker_timeout = 120.0  # a busy machine needs some time to begin one
         executing = asyncio.ensure_future(executor.execute(item_in(tmp_path)))
         made_of(dask_client).scale(1)  # type: ignore[no-untyped-call]
 
@@ -161,6 +218,7 @@ async def test_no_worker_to_ask_before_anything_is_sent(client: KlingClient, ser
     assert 0 == server.ledger.creates_received
 
 
+@pytest.mark.usefixtures("often_asked")
 async def test_without_a_limit_it_is_only_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with cluster(0) as dask_client, DaskExecutor(dask_client, no_worker_timeout=None) as executor:
         executing = asyncio.ensure_future(executor.execute(item_in(tmp_path)))

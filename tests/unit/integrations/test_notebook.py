@@ -92,7 +92,7 @@ async def test_progress_of_many(shell: Shell, tmp_path: Path) -> None:
     One output, drawn again in place, from the first that waits to the last picture that is saved.
     """
     async with (
-        Emulator(latency=(0.05, 0.1), slots=2, picture_scale=0.1, refused_words=["dragon"]) as server,
+        Emulator(latency=(0.05, 0.1), slots=2, pictures="plain", picture_scale=0.1, refused_words=["dragon"]) as server,
         KlingClient(server.api_key, base_url=server.url, slots=2, polling=EAGER, on_event=Progress()) as client,
     ):
         prompts = ["a fox", "an owl", "a dragon", "a bear"]
@@ -228,7 +228,7 @@ async def test_tasks_of_a_closed_client_are_given_up(shell: Shell) -> None:
     The bar does not wait for ever for what nobody watches.
     """
     progress = Progress()
-    async with Emulator(latency=(600.0, 600.0), picture_scale=0.1) as server:
+    async with Emulator(latency=(600.0, 600.0), pictures="plain", picture_scale=0.1) as server:
         async with KlingClient(server.api_key, base_url=server.url, on_event=progress) as client:
             await client.submit("a fox")
 
@@ -377,7 +377,7 @@ def test_cells_of_the_page_run(
     """
     One after the other, as somebody would type them, with a key in the environment; the pictures are shown twice.
     """
-    server = emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1)
+    server = emulator_in_thread(latency=(0.05, 0.1), pictures="plain", picture_scale=0.1)
     monkeypatch.setenv("KLING_API_KEY", server.api_key)
     monkeypatch.setenv("KLING_BASE_URL", server.url)
     page = NOTEBOOK.with_name("howto") / "notebooks.md"
@@ -397,7 +397,7 @@ import asyncio
 from kling_async import KlingClient, PollPolicy
 from kling_async.emulator import Emulator
 from kling_async.integrations.notebook import Progress
-server = await Emulator(latency=({latency}, {latency}), picture_scale=0.1).__aenter__()
+server = await Emulator(latency=({latency}, {latency}), pictures="plain", picture_scale=0.1).__aenter__()
 progress = Progress()
 polling = PollPolicy(first_delay=0.02, max_delay=0.05)
 client = KlingClient(server.api_key, base_url=server.url, polling=polling, on_event=progress)
@@ -490,7 +490,7 @@ async def kernel() -> AsyncIterator[tuple[AsyncKernelManager, AsyncKernelClient]
 SETUP: Final = """
 from kling_async import KlingClient
 from kling_async.emulator import Emulator
-server = await Emulator(latency=(600.0, 600.0), picture_scale=0.1).__aenter__()
+server = await Emulator(latency=(600.0, 600.0), pictures="plain", picture_scale=0.1).__aenter__()
 client = KlingClient(server.api_key, base_url=server.url, on_event=lambda event: print(event.kind.value, flush=True))
 """
 

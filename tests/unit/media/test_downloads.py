@@ -1640,9 +1640,9 @@ class TestNameTemplate:
     )
     async def test_unknown_fields(self, downloads: Downloads, tmp_path: Path, name: str) -> None:
         """
-        A template with any other field is a mistake that names the three there are, even for a result without pictures.
+        A template with any other field is a mistake that names those there are, even for a result without pictures.
         """
-        with pytest.raises(ValueError, match=r"\{task_id\}, \{index\}, \{ext\}"):
+        with pytest.raises(ValueError, match=r"\{task_id\}, \{prompt\}, \{index\}, \{ext\}"):
             await save_all(downloads, done(), tmp_path, name=name)
 
     @pytest.mark.parametrize("name", ["{task_id}{ext}", "same.png", "{index:c}"])

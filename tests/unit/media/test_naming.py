@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kling_async.media.naming import ROW_FIELDS, TASK_FIELDS, NameTemplate
+from kling_async.media.naming import ROW_FIELDS, TASK_FIELDS, NameTemplate, check_template
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,7 @@ def test_cleaning_takes_time_in_proportion(text: str) -> None:
         NameTemplate("{task_id}{ext}", text).parts(0, ".png"),
         NameTemplate("{key}{ext}", "t1", text).parts(0, ".png"),
         NameTemplate(f"x{text}{{ext}}", "t1").parts(0, ".png"),
+        NameTemplate("{prompt}{ext}", "t1", prompt=text).parts(0, ".png"),
     ]
 
     assert time.process_time() - began < 3.0
@@ -100,7 +101,7 @@ def test_overlong_extension() -> None:
 
 def test_key_has_a_name_of_its_own() -> None:
     """
-    A row's key may be named, and is made safe; without one it is no field.
+    A row's key may be named, and is made safe.
     """
     assert Path("order-17/t1-0.png") == NameTemplate("{key}/{task_id}-{index}{ext}", "t1", "order-17").path(0, ".png")
 
@@ -110,11 +111,79 @@ def test_key_has_a_name_of_its_own() -> None:
     assert len(keys) == len(paths)
     assert {2} == {len(path.parts) for path in paths}
 
-    with pytest.raises(ValueError, match=r"no other fields than \{task_id\}, \{index\}, \{ext\},"):
-        NameTemplate("{key}{ext}", "t1").path(0, ".png")
+
+@pytest.mark.parametrize(
+    ("template", "what"),
+    [
+        (
+            "{promt}{ext}",
+            r"name '{promt}{ext}' has an unknown field {promt}; did you mean {prompt}\? Its fields are {t",
+        ),
+        ("{taskid}{ext}", r"{taskid}; did you mean {task_id}\?"),
+        ("{extension}", r"{extension}; did you mean {ext}\?"),
+        ("{count}{ext}", r"{count}; did you mean {number}\?"),
+        ("{seed}{ext}", r"{seed}\. Its fields are {task_id}, {number}, {prompt}, {index}, {ext}\."),
+        ("{key}{ext}", r"{key}: only rows of a batch have a key\. Its fields are {task_id}, {number}, {prompt},"),
+        ("{}{ext}", "no other fields than {task_id}, {number}, {prompt}, {index}, {ext},"),
+        ("{prompt.upper}", "no other fields than"),
+        ("{prompt[0]}", "no other fields than"),
+        ("{", "must be a format string"),
+    ],
+)
+def test_unknown_field_is_named_with_those_that_exist(template: str, what: str) -> None:
+    """
+    And with the one that was probably meant.
+    """
+    with pytest.raises(ValueError, match=what):
+        NameTemplate(template, "t1", number=7).path(0, ".png")
 
 
-@pytest.mark.parametrize(("fields", "expected"), [(TASK_FIELDS, "x,0,.png"), (ROW_FIELDS, "x,x,0,.png")])
+def test_task_without_a_number_has_no_such_field() -> None:
+    """
+    A task that was picked up by its id has none; the error says so.
+    """
+    with pytest.raises(ValueError, match=r"{number}: this task has no number\. Its fields are {task_id}, {prom"):
+        NameTemplate("{number}{ext}", "t1").path(0, ".png")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("A lighthouse on a cliff at dusk", "007-a-lighthouse-on-a-cliff"),
+        ("../{task_id}?", "007-task-id"),
+        ("Cafe\u0301 con leche", "007-café-con-leche"),
+        ("हिन्दी में एक चित्र", "007-हिन्दी-में-एक-चित्र"),
+        ("一只猫" * 20, "007-" + ("一只猫" * 20)[:40]),
+        ("x" * 39 + " y", "007-" + "x" * 39),
+        ("!!! \ufe0f 🦊", "007-t1"),
+        ("", "007-t1"),
+    ],
+)
+def test_number_and_first_words_of_the_prompt(prompt: str, expected: str) -> None:
+    """
+    The words are of whatever script, at most five, of at most 40 characters. Without any, the id stands for them.
+    """
+    assert expected == NameTemplate("{number:03}-{prompt}", "t1", number=7, prompt=prompt).path(0, ".png").name
+
+
+@pytest.mark.parametrize("fields", [TASK_FIELDS, ROW_FIELDS])
+def test_template_must_keep_tasks_apart(fields: tuple[str, ...]) -> None:
+    """
+    By what differs for each of them: prompts may be equal, or begin with the same words.
+    """
+    for field in set(fields) - {"prompt", "index", "ext"}:
+        check_template(f"{{prompt}}-{{{field}}}-{{index}}{{ext}}", fields, files=9)
+
+    check_template("{prompt}-{index}{ext}", fields, files=9, is_one=True)
+    with pytest.raises(ValueError, match=r"tasks of equal prompts one name; put {task_id},? .*or {number} into it"):
+        check_template("{prompt}-{index}{ext}", fields, files=9)
+    with pytest.raises(ValueError, match=r"gives two files one name; put {index} into it"):
+        check_template("{number}{ext}", fields, files=2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"), [(TASK_FIELDS, "x,1,prompt,0,.png"), (ROW_FIELDS, "x,x,1,prompt,0,.png")]
+)
 def test_listed_fields_can_be_used(fields: tuple[str, ...], expected: str) -> None:
     """
     The fields that help texts list are those that a template takes.

@@ -38,7 +38,7 @@ NO_COUNTS: Final[list[Any]] = [0, -1, 1.5, "3", True, math.nan]
 
 @pytest.fixture
 async def server() -> AsyncIterator[Emulator]:
-    async with Emulator(dialect=OFFICIAL, latency=(0.0, 0.0), picture_scale=0.05) as server:
+    async with Emulator(dialect=OFFICIAL, latency=(0.0, 0.0), pictures="plain", picture_scale=0.05) as server:
         yield server
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, strategies as st
 from kling_async.client.retries import Step, may_exist, may_repeat, next_step
 from kling_async.errors import (
     AccountProblem,
+    BudgetExceeded,
     ClientClosed,
     ContentRefused,
     DownloadFailed,
@@ -62,6 +63,7 @@ TABLE = [
     (NotAuthenticated("?"), SURELY_REFUSED),
     (NotAllowed("?"), SURELY_REFUSED),
     (AccountProblem("?"), SURELY_REFUSED),
+    (BudgetExceeded("?"), SURELY_REFUSED),
     (ContentRefused("?"), SURELY_REFUSED),
     (TaskNotFound("?"), SURELY_REFUSED),
     (SubmissionUncertain("?"), SURELY_REFUSED),

@@ -214,7 +214,7 @@ async def test_no_key_and_no_picture_of_a_service_on_loopback_meets_a_proxy(
     """
     Tasks are made and pictures fetched directly; an address elsewhere goes to the proxy.
     """
-    async with stranger() as (url, heard), Emulator(latency=(0.0, 0.0), picture_scale=0.05) as server:
+    async with stranger() as (url, heard), Emulator(latency=(0.0, 0.0), pictures="plain", picture_scale=0.05) as server:
         monkeypatch.setenv(name, url)
         http = HttpOptions(trust_env=True)
         async with KlingClient(server.api_key, base_url=server.url, http=http, polling=EAGER) as client:

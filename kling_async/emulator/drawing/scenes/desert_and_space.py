@@ -6,7 +6,7 @@ import math
 
 from PIL import Image, ImageChops
 
-from kling_async.emulator.drawing.canvas import Canvas, glow, noise, radiance, stencil
+from kling_async.emulator.drawing.canvas import Canvas, glow, noise, radiance, spread, stencil
 from kling_async.emulator.drawing.outlines import Outline, Point, height_at, oval, ridge, steps, swell
 from kling_async.emulator.drawing.palettes import Colour, mix
 from kling_async.emulator.drawing.sky import paint_sky, paint_stars
@@ -70,7 +70,7 @@ def _shade_lee(canvas: Canvas, crest: Outline, top: tuple[float, float, float], 
     outline = [*winding, (x + side * across, y + down), *(flank[::-1] if side > 0 else flank)]
     box = round(x - across), round(y - down), round(x + across), round(y + down)
     mask = stencil([outline], box)
-    canvas.image.paste(shade, box[:2], ImageChops.multiply(mask, radiance(mask.size, 245, 0.85)))
+    spread(canvas.image, shade, box[:2], ImageChops.multiply(mask, radiance(mask.size, 245, 0.85)))
 
 
 def paint_space(canvas: Canvas) -> None:

@@ -6,7 +6,7 @@ import math
 
 from PIL import Image, ImageChops, ImageFilter
 
-from kling_async.emulator.drawing.canvas import Canvas, gradient, stencil
+from kling_async.emulator.drawing.canvas import Canvas, gradient, spread, stencil
 from kling_async.emulator.drawing.outlines import Outline, Point, swell
 from kling_async.emulator.drawing.palettes import Colour, mix
 from kling_async.emulator.drawing.sky import paint_sky
@@ -44,5 +44,5 @@ def _lay_sheet(canvas: Canvas, opening: Outline, colour: Colour) -> None:
     small = sheet.resize((max(2, width // 8), max(2, height // 8)), Image.Resampling.BOX)
     shadow = small.filter(ImageFilter.GaussianBlur(canvas.unit * 2.6)).point(lambda level: level * 5 // 9)
     dark = mix(canvas.palette.ground, (0, 0, 0), 0.3)
-    canvas.image.paste(dark, (0, 0), shadow.resize(size, Image.Resampling.BILINEAR))
+    spread(canvas.image, dark, (0, 0), shadow.resize(size, Image.Resampling.BILINEAR))
     canvas.image.paste(gradient(size, [mix(colour, canvas.palette.light, 0.14), colour]), (0, 0), sheet)

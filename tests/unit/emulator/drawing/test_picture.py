@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageChops, ImageStat
 
-from kling_async.emulator.drawing.picture import draw, size_in_pixels
+from kling_async.emulator.drawing.picture import draw
 from kling_async.emulator.drawing.prompt_keywords import SCENE_WORDS
+from kling_async.emulator.picture_size import size_in_pixels
 
 RATIOS = ["16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9"]
 

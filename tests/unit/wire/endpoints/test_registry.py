@@ -2,7 +2,9 @@
 The class of a request decides its endpoint.
 """
 
+import importlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -10,6 +12,7 @@ import pytest
 
 from kling_async import GATEWAY, OFFICIAL, Dialect, ImageRequest, OmniVideo, TextToAudio, TextToVideo
 from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.wire.endpoints import registry
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.endpoints.inputs import FileFacts
@@ -205,3 +208,15 @@ def test_model_of_a_request() -> None:
     assert ["kling-v3", "kling-v2", "kling-v3", "kling-v3-omni"] == [model_of(each, OFFICIAL) for each in requests]
     assert GATEWAY.default_model == model_of(ImageRequest("a"), GATEWAY)
     assert model_of(TextToAudio("waves"), OFFICIAL) is None
+
+
+def test_endpoints_of_the_folder_are_found() -> None:
+    """
+    A module in the folder is enough, as CONTRIBUTING.md says: nothing lists its endpoint.
+    """
+    names = [path.stem for path in Path(registry.__file__).parent.glob("*.py") if path.stem != "__init__"]
+    modules = [importlib.import_module(f"kling_async.wire.endpoints.{name}") for name in names]
+    declared = {value for module in modules for value in vars(module).values() if isinstance(value, Endpoint)}
+
+    assert declared
+    assert declared == set(endpoints())

@@ -1,5 +1,5 @@
 """
-Makes a request of the fields that a line of an input, or a command, gives as text or JSON.
+Makes a request of the fields that a line of an input, a command or an agent gives as text or JSON.
 """
 
 import json
@@ -10,13 +10,12 @@ from typing import Any, Final, TypeAlias, get_args, get_origin
 
 import attrs
 
-from kling_async.cli.options import image_source
 from kling_async.errors import BrokenRule
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.inputs import FileInput, FileSource
 from kling_async.wire.redaction import shorten
 
-__all__ = ["PATH_MAX", "field_names", "make_request", "shown"]
+__all__ = ["PATH_MAX", "field_names", "image_source", "make_request", "shown"]
 
 PATH_MAX: Final = 4096
 """
@@ -33,6 +32,13 @@ _WORDS: Final[Mapping[str, bool]] = {
 }
 
 _Field: TypeAlias = "attrs.Attribute[Any]"
+
+
+def image_source(text: str) -> str | Path:
+    """
+    Return a file that is given as text: a URL as it is, anything else as a path.
+    """
+    return text if text[:8].lower().startswith(("http://", "https://", "data:")) else Path(text)
 
 
 def field_names(endpoint: Endpoint[Any]) -> list[str]:

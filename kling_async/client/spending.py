@@ -1,0 +1,141 @@
+"""
+What a client spends: each request is charged to the budgets that apply, and to the sum of what was billed.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from kling_async.client.budget import Budget, Reservation
+from kling_async.errors import BudgetExceeded
+from kling_async.policy.spending import NOTHING_SPENT, Amount, Spent, counted
+from kling_async.wire.calls.call import Call
+from kling_async.wire.dialects import Dialect
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.tasks import BalanceDeduction
+
+__all__ = ["Charge", "Spending"]
+
+
+@attrs.define(eq=False)
+class Spending:
+    """
+    What one client spends.
+
+    Attributes:
+        dialect: Of its service.
+        budget: Its own; None without.
+        spent: What the service said that it billed.
+    """
+
+    dialect: Dialect
+    budget: Budget | None
+    spent: Spent = attrs.field(default=NOTHING_SPENT, init=False)
+
+    def check(self, kind: Endpoint[Any], request: Any) -> None:
+        """
+        Raise BudgetExceeded if *request* does not fit into the budget even if nothing that is reserved is spent.
+        """
+        if self.budget is not None:
+            self.budget.book.check(self.budget.book.price_of(kind, request, self.dialect))
+
+
+@attrs.define(eq=False)
+class Charge:
+    """
+    What one submit or paid call is charged: reserved at its most, settled by its bill.
+
+    Attributes:
+        spending: That of its client.
+        kind: Its endpoint, or the call.
+        reservations: In the budgets that apply.
+        has_ended: Whether its end was counted.
+        has_bill: Whether the service has said what it billed.
+    """
+
+    spending: Spending
+    kind: Endpoint[Any] | Call[Any, Any]
+    reservations: tuple[Reservation, ...] = ()
+    has_ended: bool = False
+    has_bill: bool = False
+
+    def reserve(self, request: Any, further: Callable[[], Reservation | None], *, forced: bool = False) -> None:
+        """
+        Reserve what *request* may cost, in all budgets or in none. No other submit can come between.
+
+        Args:
+            further: Reserves it in the caller's own budget, and returns None if there is none.
+            forced: Whether it counts even if it does not fit, because it may have been charged already.
+
+        Raises:
+            BudgetExceeded: It does not fit, or its price is not known.
+        """
+        own, budget = None, self.spending.budget
+        if budget is not None:
+            own = self._reserve(budget, request, forced=forced)
+        try:
+            other = further()
+        except BaseException:
+            if own is not None:
+                own.release()
+            raise
+        self.reservations = tuple(each for each in (own, other) if each is not None)
+
+    def _reserve(self, budget: Budget, request: Any, *, forced: bool) -> Reservation:
+        try:
+            amount = budget.book.price_of(self.kind, request, self.spending.dialect)
+        except BudgetExceeded:
+            if not forced:
+                raise
+            amount = Amount()  # its bill will show it
+        return budget.book.share().reserve(amount, forced=forced)
+
+    def settle(self, units: Decimal | None, cash: BalanceDeduction | None, *, has_succeeded: bool) -> None:
+        """
+        Spend what was billed for a task that has ended; once more if only a later snapshot of it has the bill.
+        """
+        is_billed = units is not None or cash is not None
+        if self.has_bill or (self.has_ended and not is_billed):
+            return
+        spent = self.spending.spent
+        self.spending.spent = Spent(
+            spent.units + (units or 0),
+            spent.cash + (0 if cash is None else cash.quota),
+            spent.unknown + (not is_billed and has_succeeded) - self.has_ended,
+        )
+        self.has_ended, self.has_bill = True, is_billed
+        for each in self.reservations:
+            each.spend(counted(units, cash, each.amount, self.kind.unit_price, has_succeeded=has_succeeded))
+
+    def assume(self) -> None:
+        """
+        Spend what was reserved: something was made, and nothing says what was billed for it.
+        """
+        self.settle(None, None, has_succeeded=True)
+
+    def release(self) -> None:
+        """
+        Give back what is reserved: nothing was charged.
+        """
+        for each in self.reservations:
+            each.release()
+
+    def keep(self) -> None:
+        """
+        Keep what is reserved although nobody watches what becomes of it: it may be charged.
+        """
+        for each in self.reservations:
+            each.keep()
+
+    def take_over(self, earlier: "Charge") -> None:
+        """
+        Replace an earlier charge of the same task, which must not count twice.
+        """
+        shares = {each.share for each in earlier.reservations}
+        for each in self.reservations:
+            if each.share in shares and each not in earlier.reservations:
+                each.release()
+        self.reservations = (*earlier.reservations, *(each for each in self.reservations if each.share not in shares))
+        self.has_ended, self.has_bill = earlier.has_ended, earlier.has_bill

@@ -1,0 +1,32 @@
+"""
+The program `kling-async`.
+
+It lies beside the package, because importing that takes most of a second, in which Ctrl-C would print a traceback.
+"""
+
+import signal
+import sys
+from typing import NoReturn
+
+__all__ = ["main"]
+
+
+def main() -> NoReturn:
+    """
+    Run the command line. Until a command starts, and after it has ended, Ctrl-C ends the process without a message.
+    """
+    _end_at_interrupts()
+    from kling_async.__main__ import main as run  # noqa: PLC0415 (see above)
+
+    try:
+        run()
+    except KeyboardInterrupt:  # while the last output was written
+        sys.exit(130)
+    finally:
+        _end_at_interrupts()
+
+
+def _end_at_interrupts() -> None:
+    # Only in place of Python's own handler: jobs in the background ignore Ctrl-C, and must go on to.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)

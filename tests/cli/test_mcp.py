@@ -1,0 +1,125 @@
+"""
+`kling-async mcp`, as the program that an agent starts.
+"""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters
+
+from tests.cli.conftest import Command, Here
+from tests.fakes.agents import Reply
+
+
+async def test_agent_works_over_stdio(command: Command) -> None:
+    """
+    It starts the command, finds all tools, and gets a picture, which is in the folder.
+    """
+    env = {**command.with_env(HOME=str(command.folder)).environ(), **command.zygote}
+    [program] = command.program
+    parameters = StdioServerParameters(command=program, args=["mcp", "--emulator"], env=env, cwd=command.folder)
+    async with Client(parameters) as client:
+        assert 10 == len((await client.list_tools()).tools)
+        reply = Reply(await client.call_tool("generate_images", {"prompt": "a fox"}))
+        [saved] = (command.folder / "kling-async").glob("*.png")
+        assert [saved.as_uri()] == [link.uri for link in reply.links]
+        assert 1 == len(reply.pictures)
+
+
+async def test_sigterm_ends_it_although_stdin_is_open(command: Command) -> None:
+    """
+    The SDK reads stdin in a thread that nothing interrupts. Only the protocol is on stdout.
+    """
+    greeting: dict[str, Any] = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "test", "version": "1"},
+        },
+    }
+    async with command.running("mcp", "--emulator", "--folder", "saved") as server:
+        assert server.process.stdin is not None
+        server.process.stdin.write(json.dumps(greeting).encode() + b"\n")
+        await server.until('"result"')
+        server.interrupt(signal.SIGTERM)
+        assert 0 == await server.process.wait()
+        ended = await server.ended()
+
+    [answer] = [json.loads(line) for line in ended.out.splitlines()]
+    assert "kling-async" == answer["result"]["serverInfo"]["name"]
+    assert "Spent: 0 units" in ended.err
+
+
+def test_commands_do_not_import_the_sdk() -> None:
+    """
+    It would take two seconds of each.
+    """
+    program = """
+import sys
+from kling_async.cli.commands import COMMANDS, load_command
+for each in COMMANDS:
+    load_command(each.name)
+print(sorted({"mcp", "mcp_types", "pydantic", "starlette"} & set(sys.modules)))
+"""
+
+    assert "[]\n" == subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+
+def test_missing_sdk_is_named_with_the_command_that_installs_it(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    As for every other extra.
+    """
+    for name in [each for each in sys.modules if each.startswith("kling_async.integrations.mcp")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "mcp", None)
+
+    ended = here("mcp")
+
+    assert 2 == ended.code
+    assert 'pip install "kling-async[mcp]"' in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--http", "8000"), "HOST:PORT"),
+        (("--http", "127.0.0.1:port"), "HOST:PORT"),
+        (("--http", "0.0.0.0:8000"), "KLING_MCP_TOKEN"),
+        (("--max-units", "-1"), "--max-units"),
+        (("--folder", "file/saved"), "--folder: cannot save"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_served(words: tuple[str, ...], message: str, here: Here) -> None:
+    """
+    With what to write instead.
+    """
+    Path("file").write_text("no folder")
+
+    ended = here("mcp", *words)
+
+    assert 2 == ended.code
+    assert message in " ".join(ended.err.replace("│", " ").split())
+    assert "" == ended.out
+
+
+def test_address_in_use_is_reported(here: Here) -> None:
+    """
+    By its number, without a traceback.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = here("mcp", "--http", f"127.0.0.1:{port}", "--folder", "saved")
+
+    assert 2 == ended.code
+    assert f"Cannot listen on 127.0.0.1:{port}" in ended.err
+    assert "Traceback" not in ended.err

@@ -1,0 +1,92 @@
+"""
+The log of tasks: kept in memory and in a file, by synchronous code.
+"""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from kling_async import EventKind, ImageRequest, TaskEvent, TaskSnapshot, TaskStatus
+from kling_async.errors import RateLimited, SubmissionUncertain
+from kling_async.integrations.mcp import TaskLog
+
+FOX = ImageRequest("a fox")
+
+
+def submitted(task_id: str, prompt: str = "a fox", at: float = 1e9) -> TaskEvent:
+    snapshot = TaskSnapshot(task_id=task_id, task_status=TaskStatus.SUBMITTED)
+    request = ImageRequest(prompt)
+    return TaskEvent(kind=EventKind.SUBMITTED, at=at, task_id=task_id, request=request, snapshot=snapshot)
+
+
+def test_next_log_knows_the_tasks_of_the_earlier_one(tmp_path: Path) -> None:
+    """
+    Their ids, kinds, prompts and times, in their order.
+    """
+    log = TaskLog(tmp_path / "log")
+    log.note(submitted("1", "a fox\nin snow", 1_000_000_000.0))
+    log.note(submitted("2", at=1_000_000_001.0))
+
+    tasks = list(TaskLog(tmp_path / "log"))
+
+    assert ["1", "2"] == [task.task_id for task in tasks]
+    assert ("image-generation", "a fox in snow", 1e9, None) == (
+        tasks[0].kind,
+        tasks[0].prompt,
+        tasks[0].created_at,
+        tasks[0].snapshot,
+    )
+    assert 0o600 == (tmp_path / "log").stat().st_mode & 0o777
+
+
+def test_log_follows_its_tasks(tmp_path: Path) -> None:
+    """
+    It knows their last snapshots and where their files were saved, and ignores tasks that it does not know.
+    """
+    log = TaskLog(tmp_path / "log")
+    log.note(submitted("1"))
+    done = TaskSnapshot(task_id="1", task_status=TaskStatus.SUCCEEDED)
+    log.note(TaskEvent(kind=EventKind.FINAL, at=1e9, task_id="1", snapshot=done))
+    log.note(TaskEvent(kind=EventKind.SAVED, at=1e9, task_id="1", paths=(Path("1.png"),)))
+    log.note(TaskEvent(kind=EventKind.FINAL, at=1e9, task_id="another", snapshot=done))
+
+    [task] = log
+    assert (done, (Path("1.png"),)) == (task.snapshot, task.paths)
+
+
+def test_only_uncertain_submits_are_kept_without_an_id(tmp_path: Path) -> None:
+    """
+    A submit that was refused has created nothing.
+    """
+    log = TaskLog(tmp_path / "log")
+    for error in (RateLimited("too many"), SubmissionUncertain("lost"), SubmissionUncertain("lost again"), None):
+        log.note(TaskEvent(kind=EventKind.NO_TASK, at=1e9, request=FOX, error=error))
+
+    assert [(None, "lost"), (None, "lost again")] == [(task.task_id, task.problem) for task in log]
+    assert ["lost", "lost again"] == [task.problem for task in TaskLog(tmp_path / "log")]
+
+
+def test_damaged_lines_hide_no_others(tmp_path: Path) -> None:
+    """
+    A line that a full disk has cut is ended before the next one is written.
+    """
+    path = tmp_path / "log"
+    TaskLog(path).note(submitted("1"))
+    with path.open("a") as file:
+        file.write('[]\n{"task_id": 7}\n"text"\n\n{"task_id": "cut')
+    TaskLog(path).note(submitted("2"))
+
+    assert ["1", "2"] == [task.task_id for task in TaskLog(path)]
+
+
+def test_disk_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    With the task's id; the task stays known for this run.
+    """
+    log = TaskLog(tmp_path / "missing" / "log")
+    with caplog.at_level(logging.WARNING):
+        log.note(submitted("1"))
+
+    assert "task 1 could not be noted" in caplog.text
+    assert ["1"] == [task.task_id for task in log]
