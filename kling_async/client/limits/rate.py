@@ -17,9 +17,15 @@ START: Final = 40.0
 Requests per second while nothing is known of the service.
 """
 
-LEAST: Final = 1.0
+MODEST: Final = 2.0
 """
-Requests per second below which the rate is not reduced; only pauses send fewer.
+Requests per second that single refusals and slow answers leave at least: refusals may come at random, and what is slow
+may be our own event loop.
+"""
+
+LEAST: Final = 0.5
+"""
+The same for refusals in a row.
 """
 
 BURST: Final = 0.2
@@ -44,7 +50,7 @@ The same, in the `CAREFUL_FOR` seconds after answers were slow.
 
 CAREFUL_FOR: Final = 10.0
 
-KEPT: Final = 0.7
+KEPT: Final = 0.8
 """
 Share that is kept of a rate that was refused, or at which answers became slow.
 """
@@ -82,37 +88,6 @@ Seconds after which the quickest answer is forgotten; it may take twice as long.
 
 
 @attrs.define(eq=False)
-class Latency:
-    """
-    How long answers take, compared with the quickest one lately.
-
-    Attributes:
-        is_high: Whether they take much longer, so that requests seem to queue at the service.
-        is_low: Whether they take hardly longer.
-    """
-
-    is_high: bool = attrs.field(default=False, init=False)
-    is_low: bool = attrs.field(default=True, init=False)
-    _smoothed: float = attrs.field(default=0.0, init=False)
-    _quickest: float = attrs.field(default=math.inf, init=False)
-    _quickest_before: float = attrs.field(default=math.inf, init=False)
-    _since: float = attrs.field(default=-math.inf, init=False)  # for which `_quickest` holds
-
-    def add(self, seconds: float, now: float) -> None:
-        """
-        Take one more answer into account. A single slow one counts little.
-        """
-        if now - self._since >= QUICKEST_FOR:
-            self._quickest_before, self._quickest, self._since = self._quickest, math.inf, now
-        self._quickest = min(self._quickest, seconds)
-        previous = self._smoothed or seconds
-        self._smoothed = previous + (min(seconds, 3 * previous) - previous) / 8
-        quickest = min(self._quickest, self._quickest_before)
-        self.is_high = self._smoothed > 2 * quickest + 0.05
-        self.is_low = self._smoothed < 1.5 * quickest + 0.025
-
-
-@attrs.define(eq=False)
 class AdaptiveRate:
     """
     The rate of requests to one service, as far as it is known.
@@ -131,7 +106,6 @@ class AdaptiveRate:
     most: float = math.inf
     rate: float = attrs.field(init=False)
     ready_at: float = attrs.field(default=-math.inf, init=False)
-    _latency: Latency = attrs.field(factory=Latency, init=False)
     _refused_rate: float = attrs.field(default=math.inf, init=False)  # that was too high, as far as is known
     _cut_at: float = attrs.field(default=-math.inf, init=False)  # when it was refused
     _refusals: int = attrs.field(default=0, init=False)  # in a row
@@ -139,9 +113,14 @@ class AdaptiveRate:
     _taken: int = attrs.field(default=0, init=False)  # requests answered since `_taken_since`
     _taken_since: float = attrs.field(default=0.0, init=False)
     _window_at: float | None = attrs.field(default=None, init=False)
-    _answered: int = attrs.field(default=0, init=False)  # in the window
-    _failed: int = attrs.field(default=0, init=False)  # in the window
+    _answered: int = attrs.field(default=0, init=False)  # in the window, as the next three
+    _failed: int = attrs.field(default=0, init=False)
+    _timed: int = attrs.field(default=0, init=False)  # typical answers
+    _seconds: float = attrs.field(default=0.0, init=False)  # that they took together
     _answer_rate: float = attrs.field(default=0.0, init=False)  # in the last window
+    _quickest: float = attrs.field(default=math.inf, init=False)  # answer, in seconds
+    _quickest_before: float = attrs.field(default=math.inf, init=False)
+    _quickest_since: float = attrs.field(default=-math.inf, init=False)
     _slow_windows: int = attrs.field(default=0, init=False)  # in a row
     _slowed_at: float = attrs.field(default=-math.inf, init=False)
 
@@ -175,7 +154,9 @@ class AdaptiveRate:
         if sent_at >= self._cut_at and not self._is_trusted:
             self._end_refusals(now, sent_at)
         if is_typical:
-            self._latency.add(now - sent_at, now)
+            self._timed += 1
+            self._seconds += now - sent_at
+            self._quickest = min(self._quickest, now - sent_at)
         if self._window_at is not None and now - self._window_at >= WINDOW:
             self._end_window(now, now - self._window_at)
 
@@ -196,8 +177,9 @@ class AdaptiveRate:
             return
         self.pause(now + min(FIRST_PAUSE * 2**self._refusals, LONGEST_PAUSE))
         self._refusals = min(self._refusals + 1, 10)
-        if not self._is_trusted:
-            return  # the pause was too short; nothing new is known of the rate
+        if not self._is_trusted:  # the pause was too short, or even a modest rate is too high
+            self.rate = max(KEPT * self.rate, min(LEAST, self.rate)) if self.rate <= MODEST else self.rate
+            return
         taken = max(self._answer_rate, self._answered / max(now - self._window_at, WINDOW))
         self._cut(max(min(self.rate, taken), KEPT_LEAST * self.rate), now)
         self._is_trusted = False
@@ -211,7 +193,8 @@ class AdaptiveRate:
     def _cut(self, refused_rate: float, now: float) -> None:
         self._refused_rate, self._cut_at = refused_rate, now
         self._reduce(KEPT * refused_rate)
-        self._window_at, self._answered, self._failed, self._answer_rate = now, 0, 0, 0.0
+        self._answer_rate = 0.0
+        self._open_window(now)
 
     def _end_refusals(self, now: float, sent_at: float) -> None:
         if now - self._cut_at >= OUTAGE:
@@ -222,27 +205,31 @@ class AdaptiveRate:
         self.ready_at = min(self.ready_at, max(now, sent_at + 1 / self.rate))
 
     def _end_window(self, now: float, seconds: float) -> None:
-        self._answer_rate = self._answered / seconds
         is_failing = self._failed > self._answered
-        self._window_at, self._answered, self._failed = now, 0, 0
-        self._slow_windows = self._slow_windows + 1 if self._latency.is_high else 0
+        self._answer_rate = self._answered / seconds
+        latency = self._seconds / self._timed if self._timed else 0.0
+        quickest = min(self._quickest, self._quickest_before)
+        if now - self._quickest_since >= QUICKEST_FOR:
+            self._quickest_before, self._quickest, self._quickest_since = self._quickest, math.inf, now
+        self._open_window(now)
+        is_slow = latency > 2 * quickest + 0.05  # requests seem to queue at the service
+        self._slow_windows = self._slow_windows + 1 if is_slow else 0
         if is_failing:
             self._reduce(max(START, self.rate / 2))
         elif self._slow_windows >= 2:  # in one, our own event loop may have been busy
             if now - self._slowed_at >= 1.0:
                 self._slowed_at = now
                 self._reduce(KEPT * self._answer_rate)
-        elif self._latency.is_low:
-            self._grow(now)
+        elif latency < 1.5 * quickest + 0.025:
+            rate = self._answer_rate * (GROWTH if now - self._slowed_at > CAREFUL_FOR else CAREFUL_GROWTH)
+            if self._refused_rate < math.inf:
+                # As a cubic curve, which is flat near the rate that was refused.
+                step = (now - self._cut_at) / RECOVERY - 1
+                rate = min(self._refused_rate * (1 + (1 - KEPT) * step**3), max(rate, self._refused_rate))
+            self.rate = max(self.rate, min(rate, self.most))
+
+    def _open_window(self, now: float) -> None:
+        self._window_at, self._answered, self._failed, self._timed, self._seconds = now, 0, 0, 0, 0.0
 
     def _reduce(self, rate: float) -> None:
-        self.rate = min(self.rate, max(rate, LEAST))
-
-    def _grow(self, now: float) -> None:
-        factor = GROWTH if now - self._slowed_at > CAREFUL_FOR else CAREFUL_GROWTH
-        rate = factor * self._answer_rate
-        if self._refused_rate < math.inf:
-            # As a cubic curve, which is flat where the rate was refused.
-            step = (now - self._cut_at) / RECOVERY - 1
-            rate = min(self._refused_rate * (1 + (1 - KEPT) * step**3), max(rate, self._refused_rate))
-        self.rate = max(self.rate, min(rate, self.most))
+        self.rate = min(self.rate, max(rate, MODEST))

@@ -164,7 +164,9 @@ class EndpointPoller:
             else:
                 self._note_failure(tasks, error, now())
             return
-        self._health.note_answer(now(), sent_at)
+        self._health.rate.note_answered(now(), sent_at)
+        if self._health.failures:
+            self._health.note_recovery()
         if not is_single:
             self._strategy.note_answer(QueryMode.SEVERAL)
         for task in tasks:
@@ -188,7 +190,9 @@ class EndpointPoller:
                 snapshots, is_last = await self._queries.page(
                     self.endpoint, number, plan.page_size, _Known(self.watched)
                 )
-                self._health.note_answer(now(), sent_at, is_page=True)
+                self._health.rate.note_answered(now(), sent_at, is_typical=False)  # pages take longer than other polls
+                if self._health.failures:
+                    self._health.note_recovery()
                 for task_id, snapshot in snapshots.items():
                     self._record_from_page(task_id, snapshot, now(), is_due=missing.pop(task_id, None) is not None)
                 if is_last or not missing:

@@ -32,33 +32,33 @@ class ServiceHealth:
         rate: The found rate of polls.
         has_missed_callbacks:
             Whether a poll found the end of a task that a callback should have reported; reset when a callback comes.
+        failures: Polls in a row that failed.
     """
 
     policy: PollPolicy
     rate: AdaptiveRate = attrs.field(init=False)
     has_missed_callbacks: bool = attrs.field(default=False, init=False)
-    _failures: int = attrs.field(default=0, init=False)  # polls in a row that failed
+    failures: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.rate = AdaptiveRate(math.inf if self.policy.max_rate is None else self.policy.max_rate)
 
-    def note_answer(self, now: float, sent_at: float, *, is_page: bool = False) -> None:
+    def note_recovery(self) -> None:
         """
-        A request was answered. Pages take longer than other requests, so how long they took says nothing.
+        A poll was answered after some have failed.
         """
-        self.rate.note_answered(now, sent_at, is_typical=not is_page)
-        if self._failures >= WARN_AFTER:
+        if self.failures >= WARN_AFTER:
             _log.info("polls are answered again")
-        self._failures = 0
+        self.failures = 0
 
     def apply_backpressure(self, error: KlingError, now: float, sent_at: float) -> None:
         """
         A poll failed: a report of too many requests applies to the polls of all tasks.
         """
         if may_repeat(error) and not isinstance(error, RateLimited):
-            self._failures += 1
-            if self._failures == WARN_AFTER:
-                _log.warning("%d polls in a row have failed; polling continues: %s", self._failures, error)
+            self.failures += 1
+            if self.failures == WARN_AFTER:
+                _log.warning("%d polls in a row have failed; polling continues: %s", self.failures, error)
         match error:
             case RateLimited(retry_after=rest) | ServiceFailure(retry_after=float(rest)):
                 self.rate.note_refused(now, sent_at)

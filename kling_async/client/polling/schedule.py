@@ -29,7 +29,7 @@ Number of tasks of a sample group that are polled at a time, unless one request 
 """
 
 
-SAMPLE_PRICE: Final = 0.25
+SAMPLE_PRICE: Final = 0.3
 """
 Seconds by which all tasks of a group may be noticed later if that saves one request for each of them.
 """
@@ -47,10 +47,15 @@ If a poll of all tasks takes many requests, the seconds between two polls of a t
 number: from five requests on, so many more for each 2.7 times as many.
 """
 
-SHARED: Final = 0.35
 FEW: Final = 0.8
 """
-Share of the usual delay between polls if one request shows all tasks, and for up to `FEW_TASKS`.
+Share of the usual delay between polls for up to `FEW_TASKS`.
+"""
+
+ALONE: Final = 0.5
+SHARED: Final = 0.35
+"""
+The same for a task alone, and for several that one request shows.
 """
 
 
@@ -315,10 +320,11 @@ class PollSchedule:
         oldest = next(iter(group.entries.values()))
         first, age, count = oldest.since + group.first_delay, now - oldest.since, len(group.entries)
         interval = self._interval(oldest, now)
-        # Polling k tasks a second costs k * age requests until the first end is found, about 1 / k of all that end late.
+        # To poll k tasks a second costs k requests a second until an end is found, which then is about 1 / k s old for
+        # each task of the group. The best k is the square root of their number by the age.
         size = max(SAMPLE_SIZE, self.per_request)
         worth = size * math.sqrt(SAMPLE_PRICE * max(age, group.first_delay) / count)
-        if age >= self.policy.max_delay:  # however large the group is, each task is polled at least that often
+        if self.per_request > 1 or age >= self.policy.max_delay:  # each task is polled at least that often
             worth = min(worth, self.policy.max_delay * min(size, count) / count)
         self._book(group, max(now, first, group.last_polled_at + min(interval, worth)))
 
@@ -331,8 +337,10 @@ class PollSchedule:
         policy, duration, age = self.policy, entry.group.duration, now - entry.since
         if not duration.is_known:
             return min(max(policy.first_delay, (policy.growth - 1) * age), policy.max_delay)
-        requests = len(self._entries) / self.per_request
-        share = SHARED if requests <= 1 else FEW if len(self._entries) <= FEW_TASKS else 1.0
+        count = len(self._entries)
+        share = FEW if count <= FEW_TASKS else 1.0
+        if count <= self.per_request:
+            share = ALONE if count == 1 else SHARED
         usual = share * policy.dense * max(age, duration.typical)
-        crowded = CROWD_DELAY * math.log1p(requests / CROWD)
+        crowded = CROWD_DELAY * math.log1p(count / self.per_request / CROWD)
         return min(max(policy.min_delay, usual, crowded), policy.max_delay)
