@@ -150,9 +150,13 @@ def release(session: nox.Session) -> None:
     pythons = list(filter(None, map(find_python, PYTHONS)))
     for python in pythons:
         program = try_wheel(session, python, wheel.absolute())
-    sbom = wheel.with_name(f"{'-'.join(wheel.name.split('-')[:2])}.cdx.json")
+    name, version = wheel.name.split("-")[:2]
+    sbom = wheel.with_name(f"{name}-{version}.cdx.json")
     described = ("cyclonedx-py", "environment", "--output-reproducible", "--pyproject", "pyproject.toml")
     session.run(*described, "--output-file", str(sbom), str(program.with_name("python")))
+    facts = json.loads(sbom.read_text())
+    facts["metadata"]["component"]["version"] = version  # pyproject.toml does not have it
+    sbom.write_text(json.dumps(facts, indent=2))
     files = sorted(path for path in Path("dist").iterdir())
     hashes = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
     Path("dist/SHA256SUMS").write_text("".join(hashes))

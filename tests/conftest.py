@@ -7,12 +7,16 @@ import gc
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 
 pytest_plugins = ["pytester", "tests.fixtures"]
+
+# `tests` and `benchmarks` are not installed; processes that tests begin find them, too.
+sys.path.append(str(Path(__file__).parents[1]))
 
 # What pytest makes of the modules is kept for the other workers, also where Python is told to keep nothing of the kind.
 sys.dont_write_bytecode = False

@@ -17,19 +17,24 @@ from kling_async.batch.failures import RunStopped, kept_for_another_account, ver
 from kling_async.batch.journal import Journal
 from kling_async.batch.journal_observer import JournalObserver, UnsettledSubmits
 from kling_async.batch.records import Row, State
+from kling_async.batch.spending import RowBudget, count_end
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
 from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import (
     AccountProblem,
+    BudgetExceeded,
     ClientClosed,
     KlingError,
     NotAuthenticated,
     NotSent,
     SubmissionUncertain,
+    TaskFailed,
     TaskNotFound,
+    UnexpectedAnswer,
 )
 from kling_async.media.semaphore import Semaphore
+from kling_async.policy.spending import UNKNOWN_AMOUNT, Amount
 from kling_async.wire.endpoints.base import TaskRequest, with_fields
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.tasks import TaskSnapshot, last_seen
@@ -64,6 +69,7 @@ class Attempts:
 
     client: KlingClient
     journal: Journal
+    budget: RowBudget
     control: RunControl
     unsettled: UnsettledSubmits
     outcomes: Outcomes
@@ -191,7 +197,8 @@ class Attempts:
         except Exception as error:
             await self._mark_uncertain_if_sent(row, observer, error)
             raise
-        await self.journal.finish(row.position, result.snapshot, self.clock())
+        counted = count_end(row, observer.reserved, result.snapshot)
+        await self.journal.finish(row.position, result.snapshot, self.clock(), counted)
         return result.snapshot
 
     async def _submit(self, row: Row, observer: JournalObserver) -> TaskHandle:
@@ -206,7 +213,16 @@ class Attempts:
                 request = await read_request(row, self.journal)
                 if observer.external_task_id is not None:
                     request = with_fields(request, external_task_id=observer.external_task_id)
-                return await self._send(row, request, observer)
+                is_charged = observer.is_recovery  # perhaps: then it is looked up in any case
+                while True:
+                    if not is_charged:
+                        await self.budget.wait_for_room(row)
+                    try:
+                        return await self._send(row, request, observer)
+                    except BudgetExceeded:  # while it waited for slots, others have reserved what was left
+                        is_charged = False
+                        if not self.budget.may_free:
+                            raise
 
     async def _send(self, row: Row, request: TaskRequest, observer: JournalObserver) -> TaskHandle:
         digests = {field: file.sha256 for field, file in row.inputs.items()}
@@ -227,13 +243,17 @@ class Attempts:
         verdict = verdict_of(error, task_id=task_id, is_sent=observer.is_sent, has_own_id=has_own_id)
         if verdict.is_raised:
             raise error
+        if isinstance(error, BudgetExceeded):
+            self.control.skip(error)
         if verdict.stops_run:
             self.control.halt(error)
         if verdict.is_consecutive:
             self.control.count_failure(error)
         if verdict.state is State.FAILED:
             seen, now = last_seen(error), self.clock()
-            await self.journal.fail(row.position, error, seen, now, may_retry=verdict.may_retry_later)
+            counted = _count_failure(row, observer, error)
+            may_retry = verdict.may_retry_later
+            await self.journal.fail(row.position, error, seen, now, may_retry=may_retry, counted=counted)
         elif verdict.state is State.UNCERTAIN:
             await self.journal.mark_uncertain(row.position, error)
         elif verdict.stops_run:
@@ -260,11 +280,21 @@ class Attempts:
             row,
             attempt,
             journal=self.journal,
+            budget=self.budget,
             control=self.control,
             unsettled=self.unsettled,
             clock=self.clock,
             has_external_ids=self._has_external_ids(row),
         )
+
+
+def _count_failure(row: Row, observer: JournalObserver, error: KlingError) -> Amount:
+    seen = last_seen(error)
+    if isinstance(error, TaskFailed) and seen is not None:
+        return count_end(row, observer.reserved, seen)
+    if observer.task_id is None and not (isinstance(error, UnexpectedAnswer) and error.urls):
+        return Amount(0, 0)  # no task was created
+    return UNKNOWN_AMOUNT  # what was reserved may have been charged
 
 
 def _attempt_number(row: Row) -> int:

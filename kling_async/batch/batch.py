@@ -23,13 +23,17 @@ from kling_async.batch.options import SaveOptions
 from kling_async.batch.pending import read_rows
 from kling_async.batch.records import Row, State, Summary
 from kling_async.batch.runner import Runner
+from kling_async.batch.spending import RowBudget
+from kling_async.client.budget import Budget
+from kling_async.client.call_checks import check_kinds
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.client import KlingClient
 from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import KlingError
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import check_flag, check_kind, check_many, check_timeout, check_whole, refuse
-from kling_async.policy.async_with import UsedWithAsyncWith
+from kling_async.wire.async_with import UsedWithAsyncWith
+from kling_async.wire.constructors import explained
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -54,6 +58,7 @@ class Added:
     missing: int
 
 
+@explained
 class Batch(UsedWithAsyncWith):
     """
     Many requests and their journal: after a crash, the same program continues.
@@ -74,20 +79,30 @@ class Batch(UsedWithAsyncWith):
             base URL finds their task with the new key, or in a run with the old key and `rebind=True`. A journal from
             which nothing was sent needs no `rebind`.
         clock: Returns Unix time in seconds, for the record; nothing depends on it.
+        budget: A limit of what all runs of the journal may spend together, also those before it was set. None sets
+            none. Rows that do not fit wait for a run with a larger one.
     """
 
     def __init__(
-        self, path: str | Path, client: KlingClient, *, rebind: bool = False, clock: Callable[[], float] = time.time
+        self,
+        path: str | Path,
+        client: KlingClient,
+        *,
+        rebind: bool = False,
+        clock: Callable[[], float] = time.time,
+        budget: Budget | None = None,
     ) -> None:
         check_kind("path", path, (str, os.PathLike), "must be the path of a journal")
         check_kind("client", client, KlingClient, "must be a KlingClient")
         check_flag("rebind", rebind)
+        check_kinds(budget=budget)
         if not callable(clock):
             refuse("clock", f"<{type(clock).__name__}>", "must be a function that returns Unix time in seconds")
         self.path: Final = Path(path)
         self._client = client
         self._rebind = rebind
         self._clock = clock
+        self._budget = budget
         self._journal: Journal | None = None
         self._runner: Runner | None = None
         self._preparing: set[asyncio.Event] = set()  # of runs that wait for their executor; setting one ends its run
@@ -216,6 +231,8 @@ class Batch(UsedWithAsyncWith):
                 as well.
 
         Raises:
+            BudgetExceeded: Some rows do not fit into the batch's or the client's budget, and are still to be sent. All
+                others were served: a row waits while running tasks may leave some of what is reserved for them.
             AccountProblem: Submitting was stopped for this reason; running tasks were finished and their outcomes
                 yielded before. Rows that were not sent are still to be sent. The same holds for the following errors.
             NotAuthenticated: The key is not accepted any more.
@@ -240,6 +257,8 @@ class Batch(UsedWithAsyncWith):
         options = SaveOptions(save_to, name, process, executor)
         async with LocalExecutor() as local:  # starts no process if there is no function
             try:
+                opening = RowBudget.open(self._open(), self._client, self._budget)
+                budget = await _unless_stopped(opening, self._preparing)
                 saver = await _unless_stopped(options.make_saver(self._client, self._open(), local), self._preparing)
             except RunStopped:
                 self._open()
@@ -247,6 +266,7 @@ class Batch(UsedWithAsyncWith):
             runner = self._runner = Runner.of(
                 self._client,
                 self._idle(),  # still: the executor may have taken its time
+                budget,
                 saver,
                 self._unsettled,
                 self._clock,

@@ -10,13 +10,19 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from kling_async.errors import KlingError
+from kling_async.errors import BudgetExceeded, KlingError
 
 __all__ = ["CONSECUTIVE_FAILURES", "RunControl"]
 
 CONSECUTIVE_FAILURES: Final = 20
 """
 A run stops after this number of submits in a row that failed for a passing cause or are uncertain, with none accepted.
+"""
+
+SKIPPED_ROWS: Final = 1000
+"""
+A run stops after this number of rows in a row that do not fit into its budget: reading the rest of a large journal
+would take long, for the few that may fit.
 """
 
 _log = logging.getLogger(__name__)
@@ -36,12 +42,14 @@ class RunControl:
         is_stopping: Whether nothing more is submitted.
         reason: Why; None if the run was stopped by choice.
         failures_in_a_row: Submits that failed for a passing cause or are uncertain, since one was accepted.
+        skipped_in_a_row: Rows that did not fit into the budget, since one was accepted.
         serving: The asyncio task of each row that is served, and the observer of its submit while that runs.
     """
 
     is_stopping: bool = attrs.field(default=False, init=False)
     reason: Exception | None = attrs.field(default=None, init=False)
     failures_in_a_row: int = attrs.field(default=0, init=False)
+    skipped_in_a_row: int = attrs.field(default=0, init=False)
     serving: "dict[asyncio.Task[Any], _Submit | None]" = attrs.field(factory=dict, init=False)
 
     def stop(self) -> None:
@@ -65,10 +73,27 @@ class RunControl:
         """
         Stop because of *error*, which the run raises at its end.
         """
-        if self.reason is None:
+        if self.reason is None or (isinstance(self.reason, BudgetExceeded) and not self.is_stopping):
             self.reason = error
             _log.warning("nothing more is submitted: %s", error)
         self.stop()
+
+    def note_accepted(self) -> None:
+        """
+        A submit was accepted.
+        """
+        self.failures_in_a_row = self.skipped_in_a_row = 0
+
+    def skip(self, error: BudgetExceeded) -> None:
+        """
+        A row does not fit into the budget, and is left for another run. Smaller ones may fit, so that submitting stops
+        only if nothing is left, or after too many of them in a row.
+        """
+        self.skipped_in_a_row += 1
+        if self.skipped_in_a_row >= SKIPPED_ROWS or _leaves_nothing(error):
+            self.halt(error)
+        elif self.reason is None:
+            self.reason = error
 
     def count_failure(self, error: KlingError) -> None:
         """
@@ -90,6 +115,13 @@ class RunControl:
             yield
         finally:
             self.serving[aio_task] = None
+
+
+def _leaves_nothing(error: BudgetExceeded) -> bool:
+    left, reserved = error.left, error.reserved
+    if left is None or reserved is None:
+        return False
+    return (left.units == 0 and not reserved.units) or (left.cost == 0 and not reserved.cost)
 
 
 def this_task() -> "asyncio.Task[Any]":

@@ -110,10 +110,21 @@ MIGRATIONS: Final = (
     CREATE INDEX file_by_path ON file (path);
     ALTER TABLE image RENAME TO reference;
     """,
+    """
+    ALTER TABLE row ADD COLUMN cash INTEGER;
+    ALTER TABLE row ADD COLUMN counted_units INTEGER;
+    ALTER TABLE row ADD COLUMN counted_cost INTEGER;
+    ALTER TABLE earlier ADD COLUMN cash INTEGER;
+    ALTER TABLE earlier ADD COLUMN counted_units INTEGER;
+    ALTER TABLE earlier ADD COLUMN counted_cost INTEGER;
+    UPDATE row SET counted_units = CAST(round(units * 1000000) AS INTEGER) WHERE units IS NOT NULL;
+    UPDATE earlier SET counted_units = CAST(round(units * 1000000) AS INTEGER) WHERE units IS NOT NULL;
+    """,
 )
 """
 The SQL that brings a journal of each schema version to the next version; the first creates it. Before version 4 all
-rows were of one endpoint, which has one file input.
+rows were of one endpoint, which has one file input. Version 5 has what a row counts in budgets, in millionths: what
+was reserved for it, and from its end what its bill counts.
 """
 
 _log = logging.getLogger(__name__)

@@ -69,6 +69,8 @@ def verdict_of(error: KlingError, *, task_id: str | None, is_sent: bool, has_own
     match error:
         case RunStopped():
             return Verdict(is_reported=False)
+        case BudgetExceeded():
+            return Verdict(is_reported=False)
         case _ if _stops_run(error):
             return Verdict(is_reported=False, stops_run=True)
         case ClientClosed() | StorageFull() | JournalCorrupt() | JournalLocked():
@@ -104,7 +106,7 @@ def _stops_run(error: KlingError) -> bool:
     # No task was created.
     if isinstance(error, UnexpectedAnswer):
         return is_no_api(error) and not error.urls
-    return isinstance(error, AccountProblem | BudgetExceeded | NotAuthenticated | NotSent)
+    return isinstance(error, AccountProblem | NotAuthenticated | NotSent)
 
 
 def kept_for_another_account(row: Row, missing: TaskNotFound) -> KlingError:

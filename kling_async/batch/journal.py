@@ -14,14 +14,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
-from kling_async.batch import queries
+from kling_async.batch import queries, sums
 from kling_async.batch.database import Database, beside
 from kling_async.batch.opening import Account, find_file, open_database
-from kling_async.batch.records import NewRow, Row, State, Summary, write_error, write_stored_snapshot
+from kling_async.batch.records import (
+    NewRow,
+    Row,
+    State,
+    Summary,
+    write_counted,
+    write_error,
+    write_millionths,
+    write_stored_snapshot,
+)
 from kling_async.batch.writer import Writer
 from kling_async.errors import JournalMismatch, KlingError
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.shielding import shielded
+from kling_async.policy.spending import UNKNOWN_AMOUNT, Amount
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["Journal", "Reader"]
@@ -56,7 +66,7 @@ class Reader:
         """
         Return the batch in numbers.
         """
-        return self._ask(queries.summarize)
+        return self._ask(sums.summarize)
 
     def rows(self, *states: State) -> Iterator[Row]:
         """
@@ -216,13 +226,29 @@ class Journal:
         """
         Return the batch in numbers.
         """
-        return await self._run(queries.summarize)
+        return await self._run(sums.summarize)
+
+    async def read_counted(self, since: float | None) -> sums.Counted:
+        """
+        Return what the rows count in budgets.
+
+        Args:
+            since: Count only what was spent after this Unix time; None counts all.
+        """
+        return await self._run(sums.read_counted, since)
 
     async def mark_sending(
-        self, position: int, *, attempt: int, external_task_id: str | None, submit_key: str | None, now: float
+        self,
+        position: int,
+        *,
+        attempt: int,
+        external_task_id: str | None,
+        submit_key: str | None,
+        now: float,
+        reserved: Amount = UNKNOWN_AMOUNT,
     ) -> None:
         """
-        Write that a row is about to be sent; when this returns it is on the disk.
+        Write that a row is about to be sent, and what it may cost; when this returns it is on the disk.
 
         Raises:
             StorageFull: There is no room: do not send.
@@ -230,7 +256,8 @@ class Journal:
             JournalLocked: Another program has locked it, or its lock file was deleted: do not send.
             RuntimeError: The row does not wait to be sent.
         """
-        await self._writer.add((queries.MARK_SENDING, (attempt, external_task_id, submit_key, now, position)))
+        facts = (attempt, external_task_id, submit_key, now, *write_counted(reserved), position)
+        await self._writer.add((queries.MARK_SENDING, facts))
 
     def withdraw(self, position: int) -> None:
         """
@@ -256,11 +283,12 @@ class Journal:
         """
         self._writer.add((queries.RECORD_CALLBACK, (write_stored_snapshot(snapshot), position)))
 
-    async def finish(self, position: int, snapshot: TaskSnapshot, now: float) -> None:
+    async def finish(self, position: int, snapshot: TaskSnapshot, now: float, counted: Amount = UNKNOWN_AMOUNT) -> None:
         """
-        Write that a row's task has succeeded.
+        Write that a row's task has succeeded, and what it counts in budgets.
         """
-        await self._writer.add((queries.FINISH, (write_stored_snapshot(snapshot), _units(snapshot), now, position)))
+        bill = _bill(snapshot, counted)
+        await self._writer.add((queries.FINISH, (write_stored_snapshot(snapshot), *bill, now, position)))
 
     async def save(self, position: int, files: Iterable[SavedFile], now: float, *, is_all: bool) -> None:
         """
@@ -289,14 +317,21 @@ class Journal:
         await self._writer.add((queries.DROP_FILES, (position,)), (queries.UNSAVE, (position,)))
 
     async def fail(
-        self, position: int, error: KlingError, snapshot: TaskSnapshot | None, now: float, *, may_retry: bool
+        self,
+        position: int,
+        error: KlingError,
+        snapshot: TaskSnapshot | None,
+        now: float,
+        *,
+        may_retry: bool,
+        counted: Amount = UNKNOWN_AMOUNT,
     ) -> None:
         """
-        Write that a row failed, for good or until a run tries it again.
+        Write that a row failed, for good or until a run tries it again, and what it counts in budgets.
         """
         stored_snapshot = None if snapshot is None else write_stored_snapshot(snapshot)
-        units = None if snapshot is None else _units(snapshot)
-        await self._writer.add((queries.FAIL, (write_error(error), may_retry, stored_snapshot, units, now, position)))
+        facts = (write_error(error), may_retry, stored_snapshot, *_bill(snapshot, counted), now, position)
+        await self._writer.add((queries.FAIL, facts))
 
     async def mark_uncertain(self, position: int, error: KlingError) -> None:
         """
@@ -348,8 +383,11 @@ def _close_file(database: Database) -> None:
         database.lock.release(keep=not is_good)
 
 
-def _units(snapshot: TaskSnapshot) -> float | None:
-    return None if snapshot.final_unit_deduction is None else float(snapshot.final_unit_deduction)
+def _bill(snapshot: TaskSnapshot | None, counted: Amount) -> tuple[float | None, int | None, int | None, int | None]:
+    units = snapshot.final_unit_deduction if snapshot is not None else None
+    cash = snapshot.final_balance_deduction if snapshot is not None else None
+    paid = None if cash is None else write_millionths(cash.quota)
+    return None if units is None else float(units), paid, *write_counted(counted)
 
 
 _open_journals: Final["weakref.WeakSet[Journal]"] = weakref.WeakSet()

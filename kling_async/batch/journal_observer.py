@@ -10,6 +10,8 @@ from kling_async.batch.control import RunControl
 from kling_async.batch.failures import RunStopped
 from kling_async.batch.journal import Journal
 from kling_async.batch.records import Row, State, external_id_of
+from kling_async.batch.spending import RowBudget
+from kling_async.client.budget import Reservation
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.submitter import CLOSE_TIMEOUT
 from kling_async.wire.tasks import TaskSnapshot
@@ -62,7 +64,9 @@ class JournalObserver(SubmitObserver):
     Attributes:
         attempt: Counts the submits of the row from 1.
         is_recovery: Whether an earlier run has sent it without learning the outcome.
+        is_begun: Whether an earlier run has sent it, and it is not known to have created no task.
         external_task_id: The id of ours under which the row is sent; None if the service accepts none.
+        reserved: What it may cost.
         task_id: Of its task, once it is known.
         may_have_arrived: Whether the service may have the request.
         is_sent: Whether this run has sent it.
@@ -75,6 +79,7 @@ class JournalObserver(SubmitObserver):
         attempt: int,
         *,
         journal: Journal,
+        budget: RowBudget,
         control: RunControl,
         unsettled: UnsettledSubmits,
         clock: Callable[[], float],
@@ -82,6 +87,9 @@ class JournalObserver(SubmitObserver):
     ) -> None:
         self.is_recovery: bool = row.state in (State.SENDING, State.UNCERTAIN)
         self.key: str | None = row.key
+        self.has_budget: bool = budget.share is not None
+        self.is_begun: bool = self.is_recovery or row.task_id is not None
+        self.reserved = row.counted if self.is_begun and row.counted.units is not None else budget.price_of(row)
         self.task_id = row.task_id
         self.attempt = attempt
         self.position: int = row.position
@@ -94,9 +102,14 @@ class JournalObserver(SubmitObserver):
             self.external_task_id = external_id_of(journal.id, row.position, row.key, attempt)
         self._row = row
         self._journal = journal
+        self._budget = budget
         self._control = control
         self._unsettled = unsettled
         self._clock = clock
+
+    def reserve(self) -> Reservation | None:
+        is_sent, self.is_begun = self.is_begun, False
+        return self._budget.reserve(self._row, is_sent=is_sent)
 
     async def sending(self, submit_key: str | None) -> None:
         if self._control.is_stopping:
@@ -111,6 +124,7 @@ class JournalObserver(SubmitObserver):
             external_task_id=self.external_task_id,
             submit_key=submit_key,
             now=self._clock(),
+            reserved=self.reserved,
         )
 
     def withdrawn(self) -> None:
@@ -122,7 +136,7 @@ class JournalObserver(SubmitObserver):
 
     def accepted(self, task_id: str) -> None:
         self.task_id = task_id
-        self._control.failures_in_a_row = 0
+        self._control.note_accepted()
         if self._journal.is_closed:
             _log.warning("task %s of row %r was accepted after the journal was closed", task_id, self._row.key)
         else:

@@ -17,6 +17,7 @@ from kling_async.media.destinations import Destination
 from kling_async.media.semaphore import Semaphore
 from kling_async.media.shielding import shielded
 from kling_async.policy.arguments import check_whole
+from kling_async.wire.async_with import UsedWithAsyncWith
 
 __all__ = ["LocalExecutor"]
 
@@ -28,7 +29,7 @@ number of runs in its own process.
 _AT_THE_TOP: Final = "`process=` must be a function at the top of a module, so that it can be called elsewhere"
 
 
-class LocalExecutor:
+class LocalExecutor(UsedWithAsyncWith):
     """
     Processes on this machine, started when they are needed; use it in `async with`.
 

@@ -4,7 +4,6 @@ The SQL of a journal's rows: the changes of their states, adding them, and readi
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -15,9 +14,9 @@ from kling_async.batch.records import (
     NewRow,
     Row,
     State,
-    Summary,
     digest_of,
     may_follow,
+    read_counted,
     read_error,
     read_stored_request,
     read_stored_snapshot,
@@ -43,7 +42,8 @@ def _guard(state: State, *, also: str = "") -> str:
 
 _PRESENT_ACCOUNT: Final = "account = (SELECT account FROM journal)"
 MARK_SENDING: Final = (
-    "UPDATE row SET state = 'sending', attempts = ?, external_task_id = ?, submit_key = ?, sent_at = ?, error = NULL, "
+    "UPDATE row SET state = 'sending', attempts = ?, external_task_id = ?, submit_key = ?, sent_at = ?, "
+    "counted_units = ?, counted_cost = ?, error = NULL, "
     f"{_PRESENT_ACCOUNT} {_guard(State.SENDING)}"
 )
 WITHDRAW: Final = "UPDATE row SET state = 'queued' " + _guard(State.QUEUED)
@@ -53,9 +53,11 @@ ACCEPT: Final = (
 )
 CLAIM: Final = f"UPDATE row SET {_PRESENT_ACCOUNT} WHERE position = ? AND state = 'accepted'"
 RECORD_CALLBACK: Final = "UPDATE row SET snapshot = ? WHERE position = ? AND state = 'accepted'"
-FINISH: Final = "UPDATE row SET state = 'finished', snapshot = ?, units = ?, ended_at = ?, error = NULL " + _guard(
-    State.FINISHED
+_BILL: Final = (
+    "units = ?, cash = ?, counted_units = coalesce(?, counted_units), counted_cost = coalesce(?, counted_cost), "
+    "ended_at = ? "
 )
+FINISH: Final = f"UPDATE row SET state = 'finished', error = NULL, snapshot = ?, {_BILL}" + _guard(State.FINISHED)
 SAVE: Final = "UPDATE row SET state = 'saved', saved_at = ? " + _guard(State.SAVED)
 SAVE_FILE: Final = "INSERT OR REPLACE INTO file SELECT position, ?, ?, ?, ?, ?, ? FROM row " + _guard(State.SAVED)
 SAVE_VALUE: Final = "UPDATE file SET value = ? WHERE position = ? AND kind = ? AND number = ?"
@@ -63,20 +65,18 @@ UNSAVE: Final = "UPDATE row SET state = 'finished', saved_at = NULL WHERE positi
 DROP_FILES: Final = (
     "DELETE FROM file WHERE position = (SELECT position FROM row WHERE position = ? AND state = 'saved')"
 )
-FAIL: Final = (
-    "UPDATE row SET state = 'failed', error = ?, may_retry = ?, snapshot = ?, units = ?, ended_at = ? "
-    + _guard(State.FAILED)
-)
+FAIL: Final = f"UPDATE row SET state = 'failed', error = ?, may_retry = ?, snapshot = ?, {_BILL}" + _guard(State.FAILED)
 MARK_UNCERTAIN: Final = "UPDATE row SET state = 'uncertain', error = ? " + _guard(State.UNCERTAIN)
 _RECORD_ATTEMPTS: Final = (
     "INSERT OR IGNORE INTO earlier SELECT position, attempts, external_task_id, task_id, error, units, sent_at, "
-    "ended_at FROM row"
+    "ended_at, cash, counted_units, counted_cost FROM row"
 )
 _TO_REQUEUE: Final = "WHERE position = ? AND state IN ('failed', 'uncertain')"
 RECORD_ATTEMPT: Final = f"{_RECORD_ATTEMPTS} {_TO_REQUEUE} AND attempts > 0"
 REQUEUE: Final = (
     "UPDATE row SET state = 'queued', external_task_id = NULL, submit_key = NULL, task_id = NULL, snapshot = NULL, "
-    f"error = NULL, may_retry = 0, units = NULL, sent_at = NULL, accepted_at = NULL, ended_at = NULL {_TO_REQUEUE}"
+    "error = NULL, may_retry = 0, units = NULL, cash = NULL, counted_units = NULL, counted_cost = NULL, "
+    f"sent_at = NULL, accepted_at = NULL, ended_at = NULL {_TO_REQUEUE}"
 )
 SET_TOKEN_KEY: Final = "UPDATE journal SET token_key = ?"  # noqa: S105 (SQL, no token)
 
@@ -87,35 +87,19 @@ Changes that are written even to a file that was moved: nothing else holds these
 
 _MISSING: Final = "WHERE (state = 'queued' OR (state = 'failed' AND may_retry)) AND generation <> ?"
 
-_IS_KEPT: Final = "state IN ('sending', 'accepted', 'uncertain') AND account <> (SELECT account FROM journal)"
+IS_KEPT: Final = "state IN ('sending', 'accepted', 'uncertain') AND account <> (SELECT account FROM journal)"
 
 _FIELDS: Final = (
     *("position", "key", "state", "endpoint", "request", "attempts"),
     *("external_task_id", "submit_key", "task_id", "snapshot", "error", "may_retry"),
-    *("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at"),
+    *("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at", "counted_units", "counted_cost"),
     *("inputs", "kept_for"),
 )
 _COLUMNS: Final = (
     ", ".join(_FIELDS[:-2])
     + ", EXISTS (SELECT 1 FROM input WHERE input.position = row.position) AS inputs"
-    + f", CASE WHEN {_IS_KEPT} THEN (SELECT base_url FROM account WHERE number = row.account) END AS kept_for"
+    + f", CASE WHEN {IS_KEPT} THEN (SELECT base_url FROM account WHERE number = row.account) END AS kept_for"
 )
-
-_FILES: Final = (
-    "SELECT coalesce(sum(kind = 'image'), 0), coalesce(sum(kind = 'video'), 0), coalesce(sum(kind = 'audio'), 0), "
-    "coalesce(sum(bytes), 0) FROM file"
-)
-"""
-One pass: to group by kind, SQLite would sort all files.
-"""
-
-_BILLED: Final = (
-    "SELECT coalesce(sum(whole), 0), coalesce(sum(CAST(round((units - whole) * 1000000) AS INTEGER)), 0) FROM "
-    "(SELECT units, CAST(units AS INTEGER) AS whole FROM (SELECT units FROM row UNION ALL SELECT units FROM earlier))"
-)
-"""
-Sums whole units and millionths as integers: a sum of floats drifts, and a single sum of millionths may exceed 64 bits.
-"""
 
 _COLLIDING_KEYS: Final = (
     "SELECT position FROM (SELECT position, row_number() OVER (PARTITION BY folded(key) ORDER BY position) AS number "
@@ -361,29 +345,6 @@ def find_colliding_keys(database: Database) -> tuple[frozenset[int], int]:
     return frozenset(position for [position] in found), int(last)
 
 
-def summarize(database: Database) -> Summary:
-    """
-    Return the batch in numbers.
-    """
-    with database.translating():
-        counts = dict(database.execute("SELECT state, count(*) FROM row GROUP BY state").fetchall())
-        [may_retry] = database.fetch_one("SELECT count(*) FROM row WHERE state = 'failed' AND may_retry")
-        whole, millionths = database.fetch_one(_BILLED)
-        images, videos, audios, size = database.fetch_one(_FILES)
-        [kept] = database.fetch_one(f"SELECT count(*) FROM row WHERE {_IS_KEPT}")
-    billed = Decimal(whole * 1_000_000 + millionths).scaleb(-6)
-    return Summary(
-        **counts,
-        kept=kept,
-        may_retry=may_retry,
-        units_billed=Decimal(f"{billed:f}".rstrip("0").rstrip(".")),
-        images=images,
-        videos=videos,
-        audios=audios,
-        bytes=size,
-    )
-
-
 def _read_row(database: Database, columns: Sequence[Any]) -> Row:
     fields: dict[str, Any] = dict(zip(_FIELDS, columns, strict=True))
     position, endpoint = fields["position"], _find_endpoint(database, fields.pop("endpoint"))
@@ -396,6 +357,7 @@ def _read_row(database: Database, columns: Sequence[Any]) -> Row:
         "request": request,
         "inputs": inputs,
         "may_retry": bool(fields["may_retry"]),
+        "counted": read_counted(fields.pop("counted_units"), fields.pop("counted_cost")),
         "snapshot": snapshot,
         "error": read_error(fields["error"], request, snapshot),
         "files": tuple(_read_files(database, position)) if has_files else (),

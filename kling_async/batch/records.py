@@ -6,7 +6,7 @@ import enum
 import hashlib
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from kling_async.errors import (
     Unreachable,
 )
 from kling_async.media.saved_files import SavedFile
+from kling_async.policy.spending import UNKNOWN_AMOUNT, Amount
 from kling_async.wire.codec import CODEC, read_task, write_request, write_task
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of, with_sources
 from kling_async.wire.endpoints.registry import endpoint_of, without_files
@@ -43,10 +44,14 @@ __all__ = [
     "external_id_of",
     "may_follow",
     "may_try_again",
+    "read_counted",
     "read_error",
+    "read_millionths",
     "read_stored_request",
     "read_stored_snapshot",
+    "write_counted",
     "write_error",
+    "write_millionths",
     "write_stored_request",
     "write_stored_snapshot",
 ]
@@ -130,6 +135,7 @@ class Row:
         may_retry: Whether a failed row may be sent again.
         files: Saved files of its task.
         queued_at: Unix time in seconds, as the others; None for an event that has not happened.
+        counted: What it counts in budgets: what was reserved when it was sent, and from its end what its bill counts.
         kept_for: For a row that is sending, accepted or uncertain, and was sent with another key, base URL or dialect
             than the journal's present one: the base URL at that time. Otherwise None.
     """
@@ -152,6 +158,7 @@ class Row:
     accepted_at: float | None = None
     ended_at: float | None = None
     saved_at: float | None = None
+    counted: Amount = UNKNOWN_AMOUNT
     kept_for: str | None = None
 
     @property
@@ -195,6 +202,7 @@ class Summary:
         kept: Of the sending, accepted and uncertain ones, those that were sent with another key, base URL or dialect
             than the journal's present one.
         units_billed: As the service reported, over all attempts.
+        cash_billed: The same of what was paid in cash, in the account's currency.
         images: Saved pictures.
         videos: Saved videos.
         audios: Saved sounds.
@@ -211,6 +219,7 @@ class Summary:
     may_retry: int = 0
     kept: int = 0
     units_billed: Decimal = Decimal(0)
+    cash_billed: Decimal = Decimal(0)
     images: int = 0
     videos: int = 0
     audios: int = 0
@@ -239,6 +248,35 @@ class Summary:
 
     def _repr_html_(self) -> str:
         return html_of(self)
+
+
+def write_counted(amount: Amount) -> tuple[int | None, int | None]:
+    """
+    Write an amount in millionths, rounded up: integers are added up exactly.
+    """
+    units, cost = amount.units, amount.cost
+    return None if units is None else write_millionths(units), None if cost is None else write_millionths(cost)
+
+
+def read_counted(units: int | None, cost: int | None) -> Amount:
+    """
+    Read what `write_counted` wrote.
+    """
+    return Amount(None if units is None else read_millionths(units), None if cost is None else read_millionths(cost))
+
+
+def write_millionths(number: Decimal) -> int:
+    """
+    Return a number in millionths, rounded up.
+    """
+    return int((number * 1_000_000).to_integral_value(ROUND_CEILING))
+
+
+def read_millionths(number: int) -> Decimal:
+    """
+    Return a number of millionths as a number, without trailing zeros.
+    """
+    return Decimal(f"{Decimal(number).scaleb(-6):f}".rstrip("0").rstrip(".")) if number else Decimal(0)
 
 
 def digest_of(request: TaskRequest, files: Mapping[str, str]) -> bytes:

@@ -17,6 +17,7 @@ from kling_async.batch.journal_observer import UnsettledSubmits
 from kling_async.batch.pending import PendingRows
 from kling_async.batch.records import Row, State
 from kling_async.batch.savers import Saver
+from kling_async.batch.spending import RowBudget
 from kling_async.client.client import KlingClient
 from kling_async.client.outcomes import Done, Failed
 from kling_async.client.stream import fan_out
@@ -46,6 +47,7 @@ class Runner:
         cls,
         client: KlingClient,
         journal: Journal,
+        budget: RowBudget,
         saver: Saver | None,
         unsettled: UnsettledSubmits,
         clock: Callable[[], float],
@@ -61,6 +63,7 @@ class Runner:
         attempts = Attempts(
             client=client,
             journal=journal,
+            budget=budget,
             control=control,
             unsettled=unsettled,
             outcomes=Outcomes(journal, saver, clock),

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import rich  # noqa: F401 (typer would do without, but the commands need it)
 import typer
-import typer.core
 
 from kling_async import __version__
+from kling_async.cli.first_guesses import GuessingCommand, GuessingGroup
 
 __all__ = ["COMMANDS", "app", "load_command"]
 
@@ -52,7 +52,7 @@ application, `run_app`.
 """
 
 
-class LazyGroup(typer.core.TyperGroup):
+class LazyGroup(GuessingGroup):
     """
     Loads a command when it is called or completed; the help of all commands only needs what stands for them.
     """
@@ -87,7 +87,9 @@ def load_command(name: str) -> Any:
         return typer.main.get_command(module.run_app)
     own = typer.Typer(add_completion=False, rich_markup_mode="rich")
     epilog = f"{module.EXAMPLES}\n{EXIT_CODES}"
-    own.command(name, short_help=entry.summary, epilog=epilog, rich_help_panel=entry.panel)(getattr(module, word))
+    own.command(name, cls=GuessingCommand, short_help=entry.summary, epilog=epilog, rich_help_panel=entry.panel)(
+        getattr(module, word)
+    )
     return typer.main.get_command(own)
 
 

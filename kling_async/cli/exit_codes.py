@@ -32,6 +32,7 @@ from kling_async.errors import (
     Unreachable,
     WaitTimeout,
 )
+from kling_async.wire.endpoints.registry import endpoints
 
 __all__ = ["EXIT_CODES", "OS_ERROR_ADVICE", "ExitCode", "advice_for", "code_of", "exit_code"]
 
@@ -72,6 +73,7 @@ _MOST_SERIOUS_FIRST: Final = (
     ExitCode.TASK_FAILED,
 )
 
+_KIND: Final = f"--kind if it is no image: {', '.join(each.name for each in endpoints()[1:])}"
 _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     KlingError: (ExitCode.TASK_FAILED, ""),
     InvalidRequest: (ExitCode.USAGE, "fix the request; no task was created"),
@@ -83,7 +85,7 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     AccountProblem: (ExitCode.ACCOUNT, "top up or unlock the account; retrying does not help"),
     BudgetExceeded: (ExitCode.ACCOUNT, "raise the limit, or leave out what is too expensive; nothing was sent"),
     ContentRefused: (ExitCode.TASK_FAILED, "change the prompt or the input files"),
-    TaskNotFound: (ExitCode.TASK_FAILED, "check the task id, the account, --base-url, and --kind if it is no image"),
+    TaskNotFound: (ExitCode.TASK_FAILED, f"check the task id, the account, --base-url, and {_KIND}"),
     RateLimited: (ExitCode.SERVICE, "try again later; other programs may be using the account's slots"),
     ServiceFailure: (ExitCode.SERVICE, "try again later"),
     UnexpectedAnswer: (ExitCode.SERVICE, "check that --base-url is the address of a Kling API"),
@@ -124,9 +126,7 @@ def advice_for(error: KlingError) -> str:
     Return what to do about *error*; empty if there is no advice for its class.
     """
     if isinstance(error, WaitTimeout) and error.snapshot is None:
-        return (
-            "the service does not know this task: check its id, the account, --base-url, and --kind if it is no image"
-        )
+        return f"the service does not know this task: check its id, the account, --base-url, and {_KIND}"
     if isinstance(error, StorageFull) and error.task_id is None:  # of a journal, or before anything was sent
         return "free some disk space, then run the same command again"
     return _row_of(error)[1]

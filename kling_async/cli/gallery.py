@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import attrs
 import typer
 
+from kling_async.batch.database import beside
 from kling_async.batch.journal import Reader
 from kling_async.cli.command_runner import end
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.options import AsJson
 from kling_async.cli.task_board import TaskRow, TaskStage
 from kling_async.cli.terminal import print_error, write_line
+from kling_async.cli.text_input import is_database
 
 if TYPE_CHECKING:
     from kling_async.gallery import GalleryEntry
@@ -109,15 +111,9 @@ def _folder(folder: Path) -> _Content:
     return _Content(entries, folder / "gallery.html", Path(os.path.realpath(folder)).name)
 
 
-def _is_database(path: Path) -> bool:
-    header = b"SQLite format 3\0"
-    with path.open("rb") as file:
-        return file.read(len(header)) == header
-
-
 def _no_source(path: Path) -> str:
     wanted = f"{str(path)!r} is neither a folder with pictures, videos and sounds nor the journal of a batch"
-    journal = path.with_suffix(".kling")
+    journal = beside(path, ".kling")
     nearest = journal if journal.is_file() else path.parent
     return wanted if nearest == Path() else f"{wanted}; did you mean {str(nearest)!r}?"
 
@@ -125,7 +121,7 @@ def _no_source(path: Path) -> str:
 def _journal(path: Path) -> _Content:
     from kling_async.gallery import read_journal  # noqa: PLC0415
 
-    if path.suffix != ".kling" and not _is_database(path):
+    if path.suffix != ".kling" and not is_database(path):
         raise typer.BadParameter(_no_source(path), param_hint="DIR|JOURNAL")
     with Reader(path) as reader:
         summary = reader.summary()

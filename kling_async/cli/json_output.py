@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kling_async.batch.records import Row, Summary
 from kling_async.cli.task_board import TaskRow, file_order
 from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import (
@@ -25,6 +24,9 @@ from kling_async.wire.endpoints.base import TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of, without_files
 from kling_async.wire.result_lists import write_output
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus, last_seen
+
+if TYPE_CHECKING:
+    from kling_async.batch.records import Row, Summary
 
 __all__ = [
     "endpoint_name",
@@ -199,7 +201,7 @@ def outcome_line(outcome: Done | Failed) -> str:
     return json.dumps({"index": outcome.index, "key": outcome.key, "prompt": prompt, **facts})
 
 
-def result_line(row: Row) -> str:
+def result_line(row: "Row") -> str:
     """
     Return a row of a journal as one line of JSON: what `outcome_line` has, and the row's state.
     """
@@ -217,7 +219,7 @@ def result_line(row: Row) -> str:
     )
 
 
-def summary_facts(summary: Summary) -> dict[str, Any]:
+def summary_facts(summary: "Summary") -> dict[str, Any]:
     """
     Return the numbers of a batch.
     """
@@ -235,7 +237,7 @@ def summary_facts(summary: Summary) -> dict[str, Any]:
     }
 
 
-def row_facts(row: Row, saved: SavedFile | None = None) -> dict[str, Any]:
+def row_facts(row: "Row", saved: SavedFile | None = None) -> dict[str, Any]:
     """
     Return the facts about a row of a journal, and about one of its files.
     """

@@ -23,6 +23,8 @@ from kling_async.cli.service_options import EmulatedServiceOptions
 from kling_async.cli.terminal import print_error
 from kling_async.client.budget import Budget
 from kling_async.policy.host_networks import is_surely_local
+from kling_async.policy.spending import Amount
+from kling_async.wire.endpoints.video_models import UNIT_PRICE
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -68,13 +70,21 @@ class McpOptions:
     ] = Path("~/kling-async")
     max_units: Annotated[float | None, _limit(help=f"Units in one run (default {_DEFAULT_UNITS:g})")] = None
     max_cost: Annotated[float | None, _limit(help="US dollars in one run, by the vendor's prices.")] = None
+    unknown_units: Annotated[float | None, _limit(help="What a request of unknown price counts (default: refuse)")] = (
+        None
+    )
 
     def make_budget(self) -> Budget:
         """
         Return the budget of the server.
         """
         units = _DEFAULT_UNITS if self.max_units is None and self.max_cost is None else self.max_units
-        return Budget(units=units, cost=self.max_cost)
+        unknown = self.unknown_units
+        return Budget(
+            units=units,
+            cost=self.max_cost,
+            unknown=None if unknown is None else Amount(unknown, unknown * float(UNIT_PRICE)),
+        )
 
 
 @with_option_groups

@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import IO, Annotated, Any, Final, TypeAlias
+from typing import IO, TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
@@ -19,14 +19,15 @@ from kling_async.cli.terminal import print_error
 from kling_async.cli.text_input import TextKind, UnreadableText, read_list
 from kling_async.client.credentials import find_dialect
 from kling_async.errors import InvalidRequest
-from kling_async.media.destinations import destination_at
 from kling_async.media.naming import check_template, looks_like_file
-from kling_async.media.storage import Storage
 from kling_async.policy.arguments import MOST_SECONDS
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import stands_in_path
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named
 from kling_async.wire.redaction import shorten
+
+if TYPE_CHECKING:
+    from kling_async.media.storage import Storage
 
 __all__ = [
     "GIVE_UP_AFTER",
@@ -255,7 +256,7 @@ def check_out(folder: Path) -> Path:
     return folder
 
 
-def parse_out(text: str) -> Path | Storage:
+def parse_out(text: str) -> "Path | Storage":
     """
     Return where to save files: a folder, or a storage for a URL such as s3://bucket/pictures.
     """
@@ -263,6 +264,8 @@ def parse_out(text: str) -> Path | Storage:
         example = f'--out "{path.parent}" --name "{path.stem}{{ext}}"'
         raise typer.BadParameter(f"{text!r} must be a folder; to name the file, write {example}")
     try:
+        from kling_async.media.destinations import destination_at  # noqa: PLC0415 (most commands save nothing)
+
         return destination_at(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

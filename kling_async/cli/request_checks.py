@@ -18,7 +18,7 @@ from kling_async.media.input_files import ReferenceCache, read_inputs
 from kling_async.media.local import OUT_OF_SPACE
 from kling_async.media.storage import Storage
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.base import TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.redaction import one_line
 
@@ -41,14 +41,18 @@ class RequestChecks:
         """
         Return every rule that *request* breaks.
         """
-        _, broken = await read_inputs(request, self.dialect, self._files)
-        slots: object = endpoint_of(type(request)).slots(request)
+        endpoint = endpoint_of(type(request))
+        if sources_of(endpoint, request):
+            _, broken = await read_inputs(request, self.dialect, self._files)
+        else:
+            broken = tuple(endpoint.rules(request, self.dialect, {}))
+        slots: object = endpoint.slots(request)
         if isinstance(slots, int) and not any(rule.value == repr(slots) for rule in broken):  # not if n itself is wrong
             try:
                 self.slots.check(slots)
             except InvalidRequest as error:
                 return (*broken, *error.broken)
-        return tuple(broken)
+        return broken
 
 
 async def check_requests(client: KlingClient, requests: Sequence[TaskRequest], *, has_options: bool = True) -> None:

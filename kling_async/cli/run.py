@@ -12,6 +12,7 @@ import typer
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.exit_codes import EXIT_CODES, ExitCode
+from kling_async.cli.first_guesses import GuessingCommand, GuessingGroup
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import AsJson, Name, out_option, require_pillow, timeout_option
 from kling_async.cli.request_checks import in_words
@@ -34,6 +35,7 @@ Examples:
 """
 
 run_app = typer.Typer(
+    cls=GuessingGroup,
     name="run",
     add_completion=False,
     help="Run a request of any kind, with field=value arguments.",
@@ -103,4 +105,6 @@ def _help_of(endpoint: Endpoint[Any]) -> str:
 
 
 for each in endpoints():
-    run_app.command(each.name, help=_help_of(each), short_help=each.title, epilog=EXIT_CODES)(_command_of(each))
+    run_app.command(each.name, cls=GuessingCommand, help=_help_of(each), short_help=each.title, epilog=EXIT_CODES)(
+        _command_of(each)
+    )

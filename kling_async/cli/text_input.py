@@ -8,19 +8,20 @@ import enum
 import io
 import re
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import IO, Final
 
 from kling_async.wire.endpoints.rules import HALF_A_PAIR
 
 __all__ = [
     "LIST_MAX",
-    "SQLITE",
     "START",
     "UNDECODED",
     "TextKind",
     "UnreadableText",
     "check_start",
     "detect_kind",
+    "is_database",
     "read_list",
     "read_text_lines",
 ]
@@ -48,10 +49,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
-SQLITE: Final = b"SQLite format 3\0"
-"""
-The first bytes of a journal, as of every SQLite file.
-"""
+_SQLITE: Final = b"SQLite format 3\0"
 
 _NO_TEXT: Final = (
     (b"PK\x03\x04", "is a zip archive (a spreadsheet?); export the table as CSV in UTF-8"),
@@ -59,7 +57,7 @@ _NO_TEXT: Final = (
     (b"PAR1", "is a Parquet file; export the table as CSV, or as JSON Lines"),
     (b"\x1f\x8b", "is compressed; decompress it first"),
     (b"%PDF", "is a PDF file; use a text file"),
-    (SQLITE, "is a database (a journal?); give the input file instead"),
+    (_SQLITE, "is a database (a journal?); give the input file instead"),
 )
 _NUL: Final = "contains NUL bytes: it is not text, or it is UTF-16 without a byte order mark; save it as UTF-8"
 UNDECODED: Final = "contains bytes that are not valid UTF-8; save the file as UTF-8"
@@ -119,6 +117,17 @@ def check_start(start: bytes) -> str:
     if "\0" in text:
         raise UnreadableText(_NUL)
     return text
+
+
+def is_database(path: Path) -> bool:
+    """
+    Return whether the file at *path* begins as a journal does, and every other file of SQLite; False if there is none.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
 
 
 def detect_kind(text: str, column: str) -> TextKind:

@@ -2,7 +2,9 @@
 Budgets: what may be spent, what is reserved for requests, and what has been spent.
 """
 
+import asyncio
 import collections
+import contextlib
 import datetime as dt
 import enum
 import functools
@@ -132,6 +134,7 @@ class Book:
     clock: Callable[[], float]
     lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
     _shares: "dict[str, Share]" = attrs.field(factory=dict, init=False)
+    _waiters: "dict[asyncio.Future[None], asyncio.AbstractEventLoop]" = attrs.field(factory=dict, init=False)
 
     def __str__(self) -> str:
         spent, reserved = _said(self.spent, self.limit), _said(self.reserved, self.limit)
@@ -198,12 +201,48 @@ class Book:
             if not self._fits(self.spent.plus(amount)):
                 self._refuse_amount(amount)
 
+    def has_room(self, amount: Amount) -> bool:
+        """
+        Return whether *amount* fits now.
+        """
+        with self.lock:
+            return self._fits(self.spent.plus(self.reserved).plus(amount))
+
+    async def wait_for_change(self, amount: Amount) -> None:
+        """
+        Wait until something that is reserved ends, so that *amount* may fit.
+
+        Raises:
+            BudgetExceeded: It does not fit even if nothing that is reserved is spent, or no task is running.
+        """
+        loop = asyncio.get_running_loop()
+        changed: asyncio.Future[None] = loop.create_future()
+        with self.lock:
+            if not self.may_free or not self._fits(self.spent.plus(amount)):
+                self._refuse_amount(amount)
+            self._waiters[changed] = loop
+        try:
+            await changed
+        finally:
+            with self.lock:
+                self._waiters.pop(changed, None)
+
+    def wake(self) -> None:
+        """
+        Wake those that wait for a change, in their event loops.
+        """
+        waiters, self._waiters = self._waiters, {}
+        for changed, loop in waiters.items():
+            with contextlib.suppress(RuntimeError):  # a loop that is closed waits no more
+                loop.call_soon_threadsafe(_finish, changed)
+
     def extend(self, amount: Amount) -> None:
         """
         Raise the limits by *amount*, which somebody has agreed to spend. What is not limited stays so.
         """
         with self.lock:
             self.limit = _said(self.limit.plus(amount), self.limit)
+            self.wake()
 
     def reduce(self, amount: Amount) -> None:
         """
@@ -390,6 +429,16 @@ class Reservation:
             if self.state is ReservationState.RUNNING:
                 self.share.running -= 1
                 self.state = ReservationState.KEPT
+                self.share.book.wake()
+
+    def resume(self) -> None:
+        """
+        Expect the end of what was kept, which is watched again.
+        """
+        with self.share.book.lock:
+            if self.state is ReservationState.KEPT:
+                self.share.running += 1
+                self.state = ReservationState.RUNNING
 
     def _end(self, state: ReservationState) -> bool:
         if self.state in (ReservationState.SPENT, ReservationState.RELEASED):
@@ -397,7 +446,13 @@ class Reservation:
         self.share.running -= self.state is ReservationState.RUNNING
         self.share.reserved = self.share.reserved.minus(self.amount)
         self.state = state
+        self.share.book.wake()
         return True
+
+
+def _finish(changed: "asyncio.Future[None]") -> None:
+    if not changed.done():
+        changed.set_result(None)
 
 
 def _both(amount: Amount) -> tuple[Decimal | None, Decimal | None]:

@@ -33,11 +33,12 @@ from kling_async.client.stream import fan_out
 from kling_async.errors import InvalidRequest, KlingError
 from kling_async.media.naming import DEFAULT_NAME, NameTemplate, is_url
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
-from kling_async.policy.async_with import UsedWithAsyncWith
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.policy.spending import Spent
+from kling_async.wire.async_with import UsedWithAsyncWith
 from kling_async.wire.auth import AccessKey, Credentials
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import (
@@ -65,6 +66,7 @@ Wait: TypeAlias = float | Timeout | None
 _log = logging.getLogger(__name__)
 
 
+@explained
 class KlingClient(UsedWithAsyncWith):
     """
     A client for one account at one host.

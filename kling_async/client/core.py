@@ -243,7 +243,9 @@ class ClientCore:
             snapshot = await delivery.find()
             if snapshot is not None:
                 return snapshot
-            delivery.body = _body_of(delivery, await _validate(endpoint, request, digests, self.dialect, self.slots))
+            files = await _validate(endpoint, request, digests, self.dialect, self.slots)
+            delivery.charge_anew()
+            delivery.body = _body_of(delivery, files)
             return await delivery.send()
 
         return await self.submitter.run(delivery, find_or_send)

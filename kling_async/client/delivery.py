@@ -20,6 +20,7 @@ from kling_async.client.spending import Charge
 from kling_async.client.submission import Submission, may_be_task_of
 from kling_async.client.transport import Transport, decode
 from kling_async.errors import (
+    BudgetExceeded,
     ClientClosed,
     KlingError,
     RateLimited,
@@ -169,6 +170,22 @@ class Delivery:
             what = "an earlier run has sent it, and this service takes no id of ours to find it by"
             raise SubmissionUncertain(what)
         return await self._retrying(self._look_up, self._look_up)
+
+    def charge_anew(self) -> None:
+        """
+        Reserve what it may cost as for a new submit: certainly nothing was charged for that of an earlier run.
+
+        Raises:
+            BudgetExceeded: It does not fit.
+        """
+        if not self.charge.reservations:
+            return
+        self.charge.release()
+        try:
+            self.charge.reserve(self.request, self.observer.reserve)
+        except BudgetExceeded:
+            self.observer.withdrawn()
+            raise
 
     async def wait_for_callback(self) -> TaskSnapshot | None:
         """

@@ -72,16 +72,14 @@ class Charge:
         Raises:
             BudgetExceeded: It does not fit, or its price is not known.
         """
-        own, budget = None, self.spending.budget
-        if budget is not None:
-            own = self._reserve(budget, request, forced=forced)
-        try:
-            other = further()
-        except BaseException:
-            if own is not None:
-                own.release()
-            raise
-        self.reservations = tuple(each for each in (own, other) if each is not None)
+        other, budget = further(), self.spending.budget
+        self.reservations = () if other is None else (other,)
+        if budget is not None and (other is None or other.share.book is not budget.book):  # it counts once in each
+            try:
+                self.reservations += (self._reserve(budget, request, forced=forced),)
+            except BaseException:
+                self.release()
+                raise
 
     def _reserve(self, budget: Budget, request: Any, *, forced: bool) -> Reservation:
         try:

@@ -228,7 +228,7 @@ class Transport:
         if body is not None:
             body.deadline = deadline
             own = getattr(session, "_middlewares", None)  # aiohttp has no public way to ask for them
-            middlewares = (*own, body.watch) if own else None
+            middlewares = None if own is None else (*own, body.watch)  # also if there are no others: it protects money
         async with session.request(
             method,
             URL(self.base_url + path, encoded=True),

@@ -18,13 +18,14 @@ from kling_async.emulator.ledger import Ledger
 from kling_async.emulator.settings import Settings, SettingsByName
 from kling_async.emulator.webhook_queue import WebhookQueue
 from kling_async.emulator.webhook_sender import WebhookSender
+from kling_async.wire.async_with import UsedWithAsyncWith
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import Dialect
 
 _SHUTDOWN_TIMEOUT: Final = 0.05  # seconds to finish running answers; waits inside them end at once
 
 
-class Emulator:
+class Emulator(UsedWithAsyncWith):
     """
     An emulated Kling service on a real socket, with real files.
 

@@ -10,6 +10,7 @@ import attrs
 
 from kling_async.emulator.fault_rule import Fault
 from kling_async.wire.auth import AccessKey
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import GATEWAY, Dialect
 from kling_async.wire.webhooks import check_secret
 
@@ -43,6 +44,7 @@ def _a_secret(_: object, __: object, secret: str | None) -> None:
         check_secret(secret)
 
 
+@explained
 @attrs.frozen(kw_only=True)
 class Settings:
     """

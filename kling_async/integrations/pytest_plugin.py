@@ -7,6 +7,7 @@ The emulator runs in its own event loop and thread, so that tests may use any ev
 import asyncio
 import concurrent.futures
 import contextlib
+import inspect
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, cast
@@ -89,7 +90,7 @@ def lead_to(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name, raising=False)
         else:
             monkeypatch.setenv(name, value)
-    defaults = cast("dict[str, Any]", KlingClient.__init__.__kwdefaults__)
+    defaults = cast("dict[str, Any]", inspect.unwrap(KlingClient.__init__).__kwdefaults__)
     for name, default in {"dialect": server.dialect, "polling": POLLING, "retry": RETRY}.items():
         monkeypatch.setitem(defaults, name, default)
 

@@ -19,6 +19,7 @@ from kling_async.errors import (
 from kling_async.policy.arguments import check_kind, refuse, shown_url, valid_flag, valid_seconds, valid_whole
 from kling_async.policy.host_networks import check_entry, is_loopback, is_surely_local
 from kling_async.policy.proxies import SCHEMES, check_proxy, read_proxies, with_scheme
+from kling_async.wire.constructors import explained
 from kling_async.wire.redaction import shorten
 
 __all__ = ["HttpOptions"]
@@ -55,6 +56,7 @@ def _entries(entries: Collection[str]) -> tuple[str, ...]:
     return tuple(entries) if isinstance(entries, Collection) and not isinstance(entries, str) else (entries,)
 
 
+@explained
 @attrs.frozen(kw_only=True)
 class HttpOptions:
     """

@@ -12,6 +12,7 @@ from kling_async.errors import (
     KlingError,
 )
 from kling_async.policy.arguments import valid_between, valid_seconds, valid_whole
+from kling_async.wire.constructors import explained
 
 __all__ = ["DownloadPolicy", "PollPolicy", "RetryPolicy", "SlotPolicy"]
 
@@ -26,6 +27,7 @@ _GROWTH: Final = valid_between(1, 1e9, "must be a finite number of at least 1")
 _RATE: Final = valid_between(1e-9, 1e9, "must be a finite number of requests per second above 0")
 
 
+@explained
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """
@@ -82,6 +84,7 @@ class RetryPolicy:
         return (getattr(error, "retry_after", None) or 0.0) > self.max_retry_after
 
 
+@explained
 @attrs.frozen(kw_only=True)
 class PollPolicy:
     """
@@ -131,6 +134,7 @@ class PollPolicy:
             return self.max_delay
 
 
+@explained
 @attrs.frozen(kw_only=True)
 class SlotPolicy:
     """

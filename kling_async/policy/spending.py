@@ -14,7 +14,16 @@ from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.redaction import shorten
 from kling_async.wire.tasks import BalanceDeduction
 
-__all__ = ["NOTHING_SPENT", "Amount", "Spent", "amount_of_call", "amount_of_task", "counted", "read_money"]
+__all__ = [
+    "NOTHING_SPENT",
+    "UNKNOWN_AMOUNT",
+    "Amount",
+    "Spent",
+    "amount_of_call",
+    "amount_of_task",
+    "counted",
+    "read_money",
+]
 
 _DIGITS: Final = 15
 """
@@ -102,6 +111,9 @@ class Spent:
 NOTHING_SPENT: Final = Spent()
 
 
+UNKNOWN_AMOUNT: Final = Amount()
+
+
 def amount_of_task(endpoint: Endpoint[Any], request: Any, dialect: Dialect) -> Amount:
     """
     Return what *request* costs at most, by the vendor's price list; None in it for what that does not say.
@@ -139,8 +151,8 @@ def counted(
     """
     if units is None and cash is None:
         return reserved if has_succeeded else Amount(0, 0)
-    by_units = _listed(units or Decimal(0), unit_price).or_else(reserved)
-    if cash is None or not cash.quota:
+    by_units = _listed(max(units or Decimal(0), Decimal(0)), unit_price).or_else(reserved)
+    if cash is None or cash.quota <= 0:
         return by_units
     if cash.currency not in (None, "USD"):  # no rate of exchange is known here
         return Amount(max(by_units.units or 0, reserved.units or 0), reserved.cost)

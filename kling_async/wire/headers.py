@@ -20,6 +20,8 @@ def find_header(headers: Mapping[str, str], name: str) -> str:
     """
     Return the value of the header called *name* in any case; empty text if there is none.
     """
+    if (value := headers.get(name)) is not None:
+        return value.strip()
     wanted = name.casefold()
     return next((value.strip() for key, value in headers.items() if key.casefold() == wanted), "")
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, Final, TypeAlias, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 import attrs
 
@@ -15,7 +15,7 @@ from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.inputs import FileInput, FileSource
 from kling_async.wire.redaction import shorten
 
-__all__ = ["PATH_MAX", "field_names", "image_source", "make_request", "shown"]
+__all__ = ["PATH_MAX", "RequestReader", "field_names", "image_source", "make_request", "shown"]
 
 PATH_MAX: Final = 4096
 """
@@ -31,7 +31,7 @@ _WORDS: Final[Mapping[str, bool]] = {
     "off": False,
 }
 
-_Field: TypeAlias = "attrs.Attribute[Any]"
+_MAPPING: Final = get_origin(Mapping[str, Any])
 
 
 def image_source(text: str) -> str | Path:
@@ -48,6 +48,47 @@ def field_names(endpoint: Endpoint[Any]) -> list[str]:
     return list(attrs.fields_dict(endpoint.request_class))
 
 
+class RequestReader:
+    """
+    Makes requests of one endpoint. What its fields take is found out once, which pays off for more than one request.
+
+    Attributes:
+        names: Of the fields that a request has.
+    """
+
+    def __init__(self, endpoint: Endpoint[Any]) -> None:
+        known, inputs = attrs.fields_dict(endpoint.request_class), {each.field: each for each in endpoint.inputs}
+        self.names: Final = tuple(known)
+        self._class = endpoint.request_class
+        self._readers = {name: _FieldReader.of(field, inputs.get(name)) for name, field in known.items()}
+        self._missing = {name: "" for name, field in known.items() if field.default is attrs.NOTHING}
+
+    def make(
+        self, fields: Mapping[str, Any], folder: Path, *, is_text: bool
+    ) -> tuple[TaskRequest, tuple[BrokenRule, ...]]:
+        """
+        Do what `make_request` does.
+        """
+        given: dict[str, Any] = dict(self._missing)
+        broken: list[BrokenRule] = []
+        for name, value in fields.items():
+            reader = self._readers.get(name)
+            if reader is None or value in (None, ""):
+                continue
+            if reader.keeps_text:
+                given[name] = value
+                continue
+            try:
+                given[name] = reader.read(value, folder, is_text=is_text)
+            except _NoFile as error:
+                broken.append(BrokenRule(name, shown(error.args[0]), "must be a URL, a path or Base64, as text"))
+            except _NoItem as error:
+                broken.append(BrokenRule(name, shown(value), str(error)))
+        if len(broken) > 1:
+            broken.sort(key=lambda rule: self.names.index(rule.field))
+        return self._class(**given), tuple(broken)
+
+
 def make_request(
     endpoint: Endpoint[Any], fields: Mapping[str, Any], folder: Path, *, is_text: bool
 ) -> tuple[TaskRequest, tuple[BrokenRule, ...]]:
@@ -60,23 +101,7 @@ def make_request(
         is_text: Whether all values are text, as in a table and on a command line: numbers and yes or no are read from
             it, and a list or an object is JSON. What cannot be read stays text: the rule of its field reports it.
     """
-    known = attrs.fields_dict(endpoint.request_class)
-    given: dict[str, Any] = {}
-    broken: list[BrokenRule] = []
-    inputs = {each.field: each for each in endpoint.inputs}
-    for name, field in known.items():
-        value = fields.get(name)
-        if value in (None, ""):
-            continue
-        value = _read_texts(field, value) if is_text else value
-        try:
-            given[name] = _with_items(field, value, inputs.get(name), folder)
-        except _NoFile as error:
-            broken.append(BrokenRule(name, shown(error.args[0]), "must be a URL, a path or Base64, as text"))
-        except _NoItem as error:
-            broken.append(BrokenRule(name, shown(value), str(error)))
-    missing = {name: "" for name, field in known.items() if field.default is attrs.NOTHING}
-    return endpoint.request_class(**{**missing, **given}), tuple(broken)
+    return RequestReader(endpoint).make(fields, folder, is_text=is_text)
 
 
 def shown(value: object) -> str:
@@ -108,35 +133,69 @@ def _item(kind: Any, fields: Mapping[str, Any]) -> Any:
     return kind(**fields)
 
 
-def _types_of(field: _Field) -> tuple[Any, ...]:
-    return get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
+@attrs.frozen
+class _FieldReader:
+    """
+    Reads the values of one field.
 
+    Attributes:
+        types: Of which it may be.
+        item_kinds: Of which the items of a list may be; empty if it is no list.
+        file: What it holds, if it holds a file; None otherwise.
+        keeps_text: Whether every value is taken as it is.
+    """
 
-def _kinds_of_items(field: _Field) -> tuple[Any, ...]:
-    # Empty if it is no list.
-    return next((get_args(kind) for kind in _types_of(field) if get_origin(kind) is tuple), ())
+    types: tuple[Any, ...]
+    item_kinds: tuple[Any, ...]
+    file: FileInput | None
+    keeps_text: bool
 
+    @classmethod
+    def of(cls, field: "attrs.Attribute[Any]", file: FileInput | None) -> "_FieldReader":
+        types = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
+        item_kinds: tuple[Any, ...] = next((get_args(kind) for kind in types if get_origin(kind) is tuple), ())
+        return cls(types, item_kinds, file, keeps_text=file is None and {*types} <= {str, type(None)})
 
-def _read_texts(field: _Field, value: Any) -> Any:
-    # A field that is given several times is a list of texts, each of one item or more.
-    if isinstance(value, str):
-        return _read_text(field, value)
-    read = [_read_text(field, text) for text in value]
-    return [item for each in read for item in (each if isinstance(each, list) else [each])]
+    def read(self, value: Any, folder: Path, *, is_text: bool) -> Any:
+        """
+        Raises:
+            _NoFile: It holds a file, and *value* cannot be one.
+            _NoItem: An item of *value* lacks fields, or has unknown ones.
+        """
+        return self._with_items(self._read_texts(value) if is_text else value, folder)
 
+    def _read_texts(self, value: Any) -> Any:
+        # A field that is given several times is a list of texts, each of one item or more.
+        if isinstance(value, str):
+            return self._read_text(value)
+        read = [self._read_text(text) for text in value]
+        return [item for each in read for item in (each if isinstance(each, list) else [each])]
 
-def _read_text(field: _Field, text: str) -> Any:
-    types = _types_of(field)
-    if kinds := _kinds_of_items(field):
-        if text.startswith(("[", "{")):
-            items = _read_json(text)
-            return [items] if isinstance(items, dict) else items
-        return [_read_number(word, kinds) for word in text.split()] if int in kinds else [text]
-    if any(get_origin(kind) is Mapping or get_origin(kind) is get_origin(Mapping[str, Any]) for kind in types):
-        return _read_json(text)
-    if bool in types:
-        return _WORDS.get(text.lower(), text)
-    return _read_number(text, types)
+    def _read_text(self, text: str) -> Any:
+        if kinds := self.item_kinds:
+            if text.startswith(("[", "{")):
+                items = _read_json(text)
+                return [items] if isinstance(items, dict) else items
+            return [_read_number(word, kinds) for word in text.split()] if int in kinds else [text]
+        if any(get_origin(kind) is Mapping or get_origin(kind) is _MAPPING for kind in self.types):
+            return _read_json(text)
+        if bool in self.types:
+            return _WORDS.get(text.lower(), text)
+        return _read_number(text, self.types)
+
+    def _with_items(self, value: Any, folder: Path) -> Any:
+        # Objects in a list become the small class of its items; texts that are files become URLs or paths.
+        if not self.item_kinds:
+            return value if self.file is None else _source(value, folder)
+        if not isinstance(value, list):
+            return value
+        kinds = [kind for kind in self.item_kinds if attrs.has(kind)]
+        items = [_item(kinds[0], item) if kinds and isinstance(item, dict) else item for item in value]
+        if self.file is None:
+            return items
+        if self.file.part is None:
+            return [_source(item, folder) for item in items]
+        return [_item_with_source(item, self.file.part, folder) for item in items]
 
 
 def _read_json(text: str) -> Any:
@@ -155,22 +214,6 @@ def _read_number(text: str, types: tuple[Any, ...]) -> Any:
         except ValueError:
             pass
     return text
-
-
-def _with_items(field: _Field, value: Any, file: FileInput | None, folder: Path) -> Any:
-    # Objects in a list become the small class of its items; texts that are files become URLs or paths.
-    kinds_of_items = _kinds_of_items(field)
-    if not kinds_of_items:
-        return value if file is None else _source(value, folder)
-    if not isinstance(value, list):
-        return value
-    kinds = [kind for kind in kinds_of_items if attrs.has(kind)]
-    items = [_item(kinds[0], item) if kinds and isinstance(item, dict) else item for item in value]
-    if file is None:
-        return items
-    if file.part is None:
-        return [_source(item, folder) for item in items]
-    return [_item_with_source(item, file.part, folder) for item in items]
 
 
 def _item_with_source(item: Any, part: str, folder: Path) -> Any:

@@ -141,7 +141,7 @@ def read_reason(value: Any, _: object) -> str:
     Return why a task failed, ready to be shown; the original is in `TaskSnapshot.raw`.
     """
     text = value.get("message") if isinstance(value, dict) else value
-    return hide_secrets(text) if isinstance(text, str) else ""
+    return hide_secrets(text) if isinstance(text, str) and text else ""
 
 
 def read_time(value: Any, _: object) -> dt.datetime | None:

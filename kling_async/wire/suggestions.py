@@ -3,12 +3,13 @@ What a wrong name was probably meant to be: a typing error, another spelling, or
 """
 
 import difflib
-from collections.abc import Collection, Mapping
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, NoReturn
 
+from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.redaction import hide_secrets, shorten
 
-__all__ = ["nearest_names", "show_unknown", "unknown_field_rule"]
+__all__ = ["nearest_names", "refuse_names", "show_unknown", "unknown_field_rule"]
 
 _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "model": ("model_name",),
@@ -76,18 +77,52 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "guidancescale": ("cfg_scale",),
     "webhook": ("callback_url",),
     "webhookurl": ("callback_url",),
-    "callback": ("callback_url",),
     "notifyurl": ("callback_url",),
     "externalid": ("external_task_id",),
     "taskid": ("external_task_id",),
     "requestid": ("external_task_id",),
     "watermark": ("watermark_info",),
     "elements": ("element_list",),
+    "key": ("api_key",),
+    "apitoken": ("api_key",),
+    "token": ("api_key",),
+    "accesskey": ("api_key",),
+    "secretkey": ("api_key",),
+    "ak": ("api_key",),
+    "sk": ("api_key",),
+    "secret": ("api_key",),
+    "url": ("base_url",),
+    "host": ("base_url",),
+    "apibase": ("base_url",),
+    "endpoint": ("base_url",),
+    "concurrency": ("slots",),
+    "maxconcurrency": ("slots",),
+    "maxconcurrent": ("slots",),
+    "workers": ("slots",),
+    "retries": ("retry",),
+    "maxretries": ("retry",),
+    "pollinterval": ("polling",),
+    "proxy": ("http",),
+    "callback": ("callbacks", "callback_url"),
     "extension": ("ext",),
     "suffix": ("ext",),
 }
 """
 Words of other services, and the fields that mean the same here; see `_squashed`.
+"""
+
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    "request": "give the request first, without a name",
+    "timeout": "`generate` and `TaskHandle.wait` take it",
+}
+"""
+Names that belong elsewhere.
+"""
+
+_PART: Final = 3
+_MOST: Final = 3
+"""
+The characters of a name that may stand for names of which it is a part, and the number of these.
 """
 
 _SECRET_WORDS: Final = ("key", "token", "secret", "passw", "auth", "credential")
@@ -104,18 +139,48 @@ def nearest_names(name: str, known: Collection[str]) -> tuple[str, ...]:
     if synonyms := tuple(each for each in _SYNONYMS.get(squashed, ()) if each in known):
         return synonyms
     near = difflib.get_close_matches(squashed[:100], spelled, n=2, cutoff=0.75)
+    if not near and len(squashed) >= _PART:
+        near = [each for each in spelled if squashed in each][:_MOST]
     return tuple(spelled[each] for each in near)
 
 
-def unknown_field_rule(owner: str, name: str, known: Collection[str], *, lists_fields: bool = True) -> str:
+def unknown_field_rule(
+    owner: str, name: str, known: Collection[str], *, noun: str = "field", lists_fields: bool = True
+) -> str:
     """
-    Return the rule for a name that is not a field of *owner*; its fields are *known*.
+    Return the rule for a name that is not a field of *owner*, or what else *noun* says; its fields are *known*.
     """
     near = nearest_names(name, known)
-    rule = f"is not a field of {owner}"
+    rule = f"is not {'an' if noun[0] in 'aeiou' else 'a'} {noun} of {owner}"
     if near:
         rule += f"; did you mean {' or '.join(near)}?"
-    return f"{rule}{'' if near else '.'} Its fields are {', '.join(known)}" if lists_fields else rule
+    return f"{rule}{'' if near else '.'} Its {noun}s are {', '.join(known)}" if lists_fields else rule
+
+
+def refuse_names(
+    owner: str, given: Mapping[str, object], known: Collection[str], missing: Iterable[str] = (), *, noun: str = "field"
+) -> NoReturn:
+    """
+    Raise InvalidRequest for the names in *given* that are none of *known*, and for those that are *missing*.
+
+    Args:
+        owner: What has the fields, such as a class of requests.
+        noun: What the names are. The values of an "argument" are not shown: one may be a key.
+    """
+    unknown = sorted(given.keys() - {*known})
+    meant = {near for name in unknown for near in nearest_names(name, known)}
+    rules = {name: "is missing: give it first, or by name" for name in missing if name not in meant}
+    for name in unknown:
+        is_last = name == unknown[-1]  # the known names are listed once
+        rule = unknown_field_rule(owner, name, known, noun=noun, lists_fields=is_last)
+        is_elsewhere = name in _ELSEWHERE and not nearest_names(name, known)
+        rules[name] = f"is no {noun}: {_ELSEWHERE[name]}" if is_elsewhere else rule
+    broken = tuple(BrokenRule(name, _shown(given.get(name), name, noun), rule) for name, rule in rules.items())
+    raise InvalidRequest("; ".join(map(str, broken)), broken=broken) from None
+
+
+def _shown(value: object, name: str, noun: str) -> str:
+    return f"<{type(value).__name__}>" if noun == "argument" else show_unknown(name, value)
 
 
 def show_unknown(name: str, value: object) -> str:

@@ -8,6 +8,7 @@ asks the wall clock for the time, so the timestamp is checked here, by the time 
 import base64
 import datetime as dt
 import enum
+import functools
 import hashlib
 import hmac
 import re
@@ -157,6 +158,7 @@ def _layers(value: Any) -> Iterator[Mapping[str, Any]]:
         value = value.get("data")
 
 
+@functools.lru_cache(maxsize=16)
 def _webhook(secret: str) -> Webhook:
     # The library skips characters that are not Base64, so that a misspelt secret would refuse every callback.
     text = secret.strip()

@@ -154,13 +154,13 @@ async def begin(path: Path, rows: int) -> Journal:
 
 
 @pytest.mark.parametrize(
-    ("source", "nearest"), [("foxes/fox.png", "'foxes'"), ("prompts.txt", "'prompts.kling'"), ("other.txt", None)]
+    ("source", "nearest"), [("foxes/fox.png", "'foxes'"), ("prompts.txt", "'prompts.txt.kling'"), ("other.txt", None)]
 )
 def test_file_that_is_no_journal(here: Here, pictures: Path, source: str, nearest: str | None) -> None:
     """
     The command says what it takes: a folder or a journal, and which one is near.
     """
-    for name in ("prompts.txt", "prompts.kling", "other.txt"):
+    for name in ("prompts.txt", "prompts.txt.kling", "other.txt"):
         (pictures.parent / name).write_text("a fox\n")
 
     ended = here("gallery", source)

@@ -2,7 +2,9 @@
 `kling-async mcp`, as the program that an agent starts.
 """
 
+import asyncio
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -13,7 +15,10 @@ from typing import Any
 import pytest
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
+from mcp.server.mcpserver import MCPServer
 
+from kling_async.cli.mcp import McpOptions, _serve_http
+from kling_async.policy.spending import Amount
 from tests.cli.conftest import Command, Here
 from tests.fakes.agents import Reply
 
@@ -26,7 +31,7 @@ async def test_agent_works_over_stdio(command: Command) -> None:
     [program] = command.program
     parameters = StdioServerParameters(command=program, args=["mcp", "--emulator"], env=env, cwd=command.folder)
     async with Client(parameters) as client:
-        assert 10 == len((await client.list_tools()).tools)
+        assert 11 == len((await client.list_tools()).tools)
         reply = Reply(await client.call_tool("generate_images", {"prompt": "a fox"}))
         [saved] = (command.folder / "kling-async").glob("*.png")
         assert [saved.as_uri()] == [link.uri for link in reply.links]
@@ -110,6 +115,32 @@ def test_wrong_options_are_refused_before_anything_is_served(words: tuple[str, .
     assert 2 == ended.code
     assert message in " ".join(ended.err.replace("│", " ").split())
     assert "" == ended.out
+
+
+def test_limit_is_small_unless_an_option_sets_it() -> None:
+    """
+    Units without an option; only what is given with one.
+    """
+    assert Amount(20) == McpOptions().make_budget().limit
+    assert Amount(50, 3) == McpOptions(max_units=50, max_cost=3).make_budget().limit
+    assert Amount(None, 3) == McpOptions(max_cost=3, unknown_units=5).make_budget().limit
+
+
+async def test_http_server_says_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    On stderr, with the port that it has chosen.
+    """
+    serving = asyncio.create_task(_serve_http(MCPServer("test"), ("127.0.0.1", 0), None, ()))
+    printed = ""
+    while "press Ctrl-C" not in printed:
+        await asyncio.sleep(0.01)
+        printed += capsys.readouterr().err
+    [url] = re.findall(r"http://127\.0\.0\.1:[1-9]\d*/mcp", printed)
+    async with Client(url) as client:
+        assert [] == (await client.list_tools()).tools
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
 
 
 def test_address_in_use_is_reported(here: Here) -> None:

@@ -44,7 +44,10 @@ def test_unknown_hides_nothing(served: ServedBy) -> None:
     assert 1 == ended.code
     assert ("succeed", None, "succeed") == (first["status"], wrong["status"], second["status"])
     assert "TaskNotFound" == wrong["error"]["class"]
-    assert "TaskNotFound: check the task id" in ended.err
+    assert (
+        "TaskNotFound: check the task id, the account, --base-url, and --kind if it is no image: avatar, " in ended.err
+    )
+    assert " text-to-video, " in ended.err
 
 
 def test_failed_task(served: ServedBy) -> None:

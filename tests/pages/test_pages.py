@@ -10,6 +10,7 @@ import json
 import os
 import re
 import runpy
+import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -275,6 +276,38 @@ async def test_each_command_runs(
     await asyncio.gather(*(walk(page) for page in PAGES))
 
     assert [] == wrong
+
+
+def test_files_of_the_reader_are_introduced() -> None:
+    """
+    A page whose programs and commands read a file shows it, or says in words what it is.
+    """
+    unsaid = []
+    for page in PAGES:
+        text = page.read_text()
+        program = r"^(```+)[ ]*(?:python|console|py)\b[^\n]*\n.*?^\1[ ]*$"
+        words = re.sub(r"!\[[^]]*\]\([^)]*\)", "", re.sub(program, "", text, flags=re.MULTILINE | re.DOTALL))
+        run = "".join(block.text for block in blocks("python", "console", "py") if block.page == page)
+        unsaid += [
+            f"{name_of(page)}: {name}" for name in (*FILES, "lighthouse.png") if name in run and name not in words
+        ]
+
+    assert [] == unsaid
+
+
+def test_libraries_that_do_not_come_along_are_named() -> None:
+    """
+    A page whose programs import another library says how to install it, or the extra that brings it.
+    """
+    ours = {"kling_async", "attrs", "aiohttp", "PIL", *sys.stdlib_module_names}
+    unsaid = []
+    for block in blocks("python", "py"):
+        text = block.page.read_text()
+        installed = " ".join(re.findall(r"pip install ([^`]*)", text)) + (" pytest" if "With pytest" in text else "")
+        imported = set(re.findall(r"^ *(?:from|import) (\w+)", block.text, re.MULTILINE)) - ours
+        unsaid += [f"{block}: {name}" for name in imported if name.replace("_", "-") not in installed]
+
+    assert [] == unsaid
 
 
 def test_what_is_left_out_is_shown() -> None:

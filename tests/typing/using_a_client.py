@@ -23,6 +23,7 @@ from kling_async import (
     Image,
     ImageRequest,
     KlingClient,
+    RetryPolicy,
     Slots,
     TaskEvent,
     TaskHandle,
@@ -49,6 +50,8 @@ def making() -> None:
     KlingClient(on_event=hear, dialect="gateway")
     KlingClient(dialect="relay.toml")
     KlingClient(dialect=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ImageRequest("a lighthouse", model="kling-v2")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    RetryPolicy(giveup_after=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     KlingClient("sk-x", "https://example.org")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     KlingClient(slots="9")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     KlingClient(on_event=hear_two)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

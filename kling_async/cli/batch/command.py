@@ -9,17 +9,15 @@ from typing import Annotated, Final
 import typer
 
 from kling_async.batch.database import beside
-from kling_async.cli.batch.dry_run import dry_run
 from kling_async.cli.batch.input_source import STDIN, open_input
 from kling_async.cli.batch.journal_report import show_status, trace_file
 from kling_async.cli.batch.options import BatchOptions
 from kling_async.cli.batch.results import print_results
-from kling_async.cli.batch.runner import run_batch
 from kling_async.cli.command_runner import end, run
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import require_pillow
 from kling_async.cli.service_options import BatchServiceOptions
-from kling_async.cli.text_input import SQLITE
+from kling_async.cli.text_input import is_database
 
 __all__ = ["EXAMPLES", "batch"]
 
@@ -31,7 +29,7 @@ Examples:
 """
 
 _GO_WITH: Final[Mapping[str, frozenset[str]]] = {
-    "status": frozenset({"status", "as_json"}),
+    "status": frozenset({"status", "as_json", "is_emulated"}),
     "results": frozenset({"results", "source", "journal", "form", "as_json", "is_emulated"}),
     "trace": frozenset({"trace", "journal", "as_json"}),
 }
@@ -58,14 +56,14 @@ def batch(
     """
     _check_combination(context)
     if options.status is not None:
-        journal = options.status
+        journal = _journal_for(str(options.status), is_emulated=service.is_emulated)
         end(lambda: show_status(journal, as_json=options.as_json))
     if options.trace is not None:
         path = options.trace
         end(lambda: trace_file(path, options.journal, as_json=options.as_json))
     if options.results:
         results, form = (
-            options.journal or _results_of(source, is_emulated=service.is_emulated),
+            options.journal or _journal_for(source, is_emulated=service.is_emulated),
             options.results_format(),
         )
         end(lambda: print_results(results, form))
@@ -80,7 +78,11 @@ def batch(
     callback_server = options.make_callback_server()
     with open_input(source, options.form, options.ignored) as opened:
         if journal_path is None or options.dry_run:
+            from kling_async.cli.batch.dry_run import dry_run  # noqa: PLC0415 (reports do without it)
+
             run(dry_run(opened, service, journal_path, options))
+        from kling_async.cli.batch.runner import run_batch  # noqa: PLC0415 (the others do without it)
+
         run(run_batch(opened, journal_path, options, service, callback_server))
 
 
@@ -112,19 +114,11 @@ def _journal_of(source: str, *, is_emulated: bool) -> Path | None:
     return earlier if earlier.exists() and not journal.exists() else journal
 
 
-def _results_of(source: str | None, *, is_emulated: bool) -> Path:
-    # The input of a run stands for its journal.
+def _journal_for(source: str | None, *, is_emulated: bool) -> Path:
+    # The input of a run stands for its journal, to report on it.
     if source is None or source == STDIN:
         raise typer.BadParameter("give a journal, or the input that was run", param_hint="INPUT")
     path = Path(source)
-    if path.suffix == ".kling" or _is_database(path):
+    if path.suffix == ".kling" or is_database(path):
         return path
     return _journal_of(source, is_emulated=is_emulated) or path
-
-
-def _is_database(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(SQLITE)) == SQLITE
-    except OSError:  # an input that is gone, whose journal is still there
-        return False

@@ -2,9 +2,10 @@
 Counts what a batch would send, and estimates its cost.
 """
 
+import functools
 from collections import Counter
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import attrs
 
@@ -12,7 +13,7 @@ from kling_async.cli.batch.input_parser import InputLine
 from kling_async.cli.formatting import FILE_NOUNS, count_files, describe_files, file_noun, format_units, plural
 from kling_async.cli.json_output import number_of
 from kling_async.wire.dialects import GATEWAY, Dialect
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of
+from kling_async.wire.endpoints.base import TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of, model_of
 from kling_async.wire.redaction import one_line, shorten
 
@@ -24,8 +25,7 @@ The number of lines of the input that are shown.
 """
 
 
-@attrs.frozen
-class RequestKind:
+class RequestKind(NamedTuple):
     """
     Requests that cost the same.
 
@@ -73,12 +73,12 @@ class CostEstimate:
         request = line.request
         if request is None:
             raise ValueError(f"line {line.number} is not a request")
-        endpoint = endpoint_of(type(request))
-        model_name = model_of(request, self.dialect)
+        endpoint, model_name = endpoint_of(type(request)), model_of(request, self.dialect)
         has_image = bool(sources_of(endpoint, request))
-        files = _files_of(endpoint, request)
-        self.files += files
-        self.kinds[RequestKind(endpoint.name, model_name, files.total(), has_image)] += 1
+        most, file_kinds = endpoint.files(request), _file_kinds(endpoint.results)
+        for kind in file_kinds:
+            self.files[kind] += most
+        self.kinds[RequestKind(endpoint.name, model_name, most * len(file_kinds), has_image)] += 1
         units = endpoint.units(request, self.dialect)
         if units is None:
             self.unpriced += 1
@@ -122,7 +122,7 @@ class CostEstimate:
         return known + (f"; units unknown for {plural(self.unpriced, 'request')}" if self.unpriced else "")
 
     def as_json(self) -> dict[str, Any]:
-        kinds = [{**attrs.asdict(kind), "requests": count} for kind, count in self.kinds.most_common()]
+        kinds = [{**kind._asdict(), "requests": count} for kind, count in self.kinds.most_common()]
         return {
             "requests": self.requests,
             "pictures": self.files.total(),  # of every kind: the name is older than the other kinds, and stays
@@ -134,10 +134,10 @@ class CostEstimate:
         }
 
 
-def _files_of(endpoint: Endpoint[Any], request: TaskRequest) -> Counter[str]:
+@functools.cache
+def _file_kinds(results: tuple[str, ...]) -> tuple[str, ...]:
     # Voices and elements are no files.
-    most = endpoint.files(request)
-    return Counter({kind: most for kind in FILE_NOUNS if f"{kind}s" in endpoint.results})
+    return tuple(kind for kind in FILE_NOUNS if f"{kind}s" in results)
 
 
 def _origin(kind: RequestKind) -> str:

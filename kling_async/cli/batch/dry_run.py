@@ -7,7 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-from kling_async.batch.journal import Reader
 from kling_async.cli.batch.cost_estimate import CostEstimate
 from kling_async.cli.batch.input_checks import check_input, good_lines
 from kling_async.cli.batch.input_source import InputSource
@@ -34,10 +33,12 @@ async def dry_run(
     """
     dialect = _dialect_of(service)
     checks = RequestChecks(dialect, Slots(service.slots))
-    checks_result = await check_input(source, checks, skips_invalid=options.skip_invalid)
     estimate = CostEstimate(dialect)
-    async for line in good_lines(source, checks, checks_result):
-        estimate.add(line)
+    checked = await check_input(source, checks, skips_invalid=options.skip_invalid, on_valid=estimate.add)
+    if checked.repeated:  # which lines those are is known only now
+        estimate = CostEstimate(dialect)
+        async for line in good_lines(source, checks, checked):
+            estimate.add(line)
     if options.as_json:
         write_line(sys.stdout, json.dumps(estimate.as_json()))
         return ExitCode.SUCCESS
@@ -52,6 +53,8 @@ async def dry_run(
 def _already_sent(journal: Path) -> list[str]:
     if not journal.exists():
         return []
+    from kling_async.batch.journal import Reader  # noqa: PLC0415 (it loads SQLite)
+
     with Reader(journal) as reader:
         counts = ", ".join(state_counts(reader.summary())) or "nothing"
     return ["", f"Rows that {journal} already has are not sent again: {counts}."]

@@ -30,7 +30,7 @@ from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named, endpoints
 from kling_async.wire.endpoints.rules import HALF_A_PAIR
 from kling_async.wire.redaction import shorten
-from kling_async.wire.request_fields import PATH_MAX, field_names, make_request, shown
+from kling_async.wire.request_fields import PATH_MAX, RequestReader, field_names, shown
 from kling_async.wire.suggestions import show_unknown, unknown_field_rule
 
 __all__ = ["Format", "InputLine", "format_of", "parse"]
@@ -97,6 +97,52 @@ class InputLine:
         return self.request if self.key is None else Keyed(self.request, self.key)
 
 
+class LineReader:
+    """
+    Makes requests of the fields of lines.
+
+    Attributes:
+        ignored: Fields that are left out.
+    """
+
+    def __init__(self, folder: Path, ignored: Collection[str]) -> None:
+        self.ignored: Final = ignored
+        self._folder = folder
+        self._readers: dict[str, tuple[RequestReader, frozenset[str]]] = {}  # by kind, with all fields of a line
+
+    def read(self, number: int, fields: Mapping[str, Any], *, is_text: bool = False) -> InputLine:
+        """
+        Return the request of a line, and what is wrong with its fields.
+        """
+        if self.ignored:
+            fields = {name: value for name, value in fields.items() if name not in self.ignored}
+        kind = str(fields.get("kind") or DEFAULT_ENDPOINT.name)
+        try:
+            reader, known = self._readers.get(kind) or self._add(kind)
+        except InvalidRequest:
+            names = ", ".join(endpoint.name for endpoint in endpoints())
+            rule = f"is not an endpoint; the endpoints are {names}"
+            return InputLine(number, None, None, (BrokenRule("kind", shown(fields["kind"]), rule),))
+        request, broken = reader.make(fields, self._folder, is_text=is_text)
+        if not known.issuperset(fields):
+            broken = (*_unknown_fields(kind, fields, known), *broken)
+        key, rule = _read_key(fields.get("key"))
+        if rule:
+            broken = (*broken, BrokenRule("key", shown(fields["key"]), rule))
+        return InputLine(number, request, key, broken)
+
+    def _add(self, kind: str) -> tuple[RequestReader, frozenset[str]]:
+        reader = RequestReader(endpoint_named(kind))
+        self._readers[kind] = reader, frozenset((*reader.names, *_OWN))
+        return self._readers[kind]
+
+
+def _unknown_fields(kind: str, fields: Mapping[str, Any], known: Collection[str]) -> Iterator[BrokenRule]:
+    for name, value in fields.items():
+        if name not in known:
+            yield BrokenRule(shorten(name), show_unknown(name, value), _unknown_field(endpoint_named(kind), name))
+
+
 def parse(
     file: IO[bytes],
     form: Format,
@@ -116,7 +162,7 @@ def parse(
         image_max_bytes: The largest reference image before Base64; it limits the length of cells and lines.
         ignored: Columns of a table, or fields of objects, that are left out.
     """
-    cell_max = 4 * -(-image_max_bytes // 3) + PATH_MAX
+    cell_max, reader = 4 * -(-image_max_bytes // 3) + PATH_MAX, LineReader(folder, ignored)
     try:
         is_array = form is Format.JSONL and _begins_array(file)
         texts = read_text_lines(file, LIST_MAX if is_array else cell_max + _REST_MAX)
@@ -125,9 +171,9 @@ def parse(
                 yield from _parse_text(texts)
             case Format.JSONL:
                 items = read_json_array(texts) if is_array else read_json_lines(texts)
-                yield from _parse_json(items, folder, ignored)
+                yield from _parse_json(items, reader)
             case Format.CSV:
-                yield from _parse_table(texts, folder, cell_max, ignored)
+                yield from _parse_table(texts, reader, cell_max)
     except UnreadableText as error:
         yield _no_request(error.line, "", str(error))
 
@@ -147,17 +193,17 @@ def _parse_text(texts: Iterator[str]) -> Iterator[InputLine]:
             yield InputLine(number, DEFAULT_ENDPOINT.request_class(prompt))
 
 
-def _parse_json(items: Iterator[JsonItem], folder: Path, ignored: Collection[str]) -> Iterator[InputLine]:
+def _parse_json(items: Iterator[JsonItem], reader: LineReader) -> Iterator[InputLine]:
     for item in items:
         if item.rule:
             yield _no_request(item.number, item.text, item.rule)
         elif isinstance(item.value, dict):
-            yield _line(item.number, item.value, folder, ignored)
+            yield reader.read(item.number, item.value)
         else:
             yield _no_request(item.number, item.text, 'must be an object, such as {"prompt": "a lighthouse"}')
 
 
-def _parse_table(texts: Iterator[str], folder: Path, cell_max: int, ignored: Collection[str]) -> Iterator[InputLine]:
+def _parse_table(texts: Iterator[str], reader: LineReader, cell_max: int) -> Iterator[InputLine]:
     names: list[str] | None = None
     for number, cells, rule in _rows(texts, cell_max):
         if rule:
@@ -166,11 +212,11 @@ def _parse_table(texts: Iterator[str], folder: Path, cell_max: int, ignored: Col
                 return
         elif names is None:
             names = cells
-            if broken := tuple(_broken_header(names, ignored)):
+            if broken := tuple(_broken_header(names, reader.ignored)):
                 yield InputLine(number, None, None, broken)
                 return
         else:
-            yield _row(number, names, cells, folder, ignored)
+            yield _row(number, names, cells, reader)
 
 
 def _rows(texts: Iterator[str], cell_max: int) -> Iterator[tuple[int, list[str], str]]:
@@ -186,9 +232,10 @@ def _rows(texts: Iterator[str], cell_max: int) -> Iterator[tuple[int, list[str],
         except csv.Error as error:  # the rest of the file may be the rest of a cell
             yield number, [], f"is not valid CSV: {error}; the rest is not read"
             return
-        if HALF_A_PAIR.search("".join(cells)):
+        text = "".join(cells)
+        if not text.isascii() and HALF_A_PAIR.search(text):
             yield number, [], UNDECODED
-        elif any(cells):
+        elif text:
             yield number, cells, ""
 
 
@@ -233,37 +280,12 @@ def _broken_header(names: list[str], ignored: Collection[str]) -> Iterator[Broke
         yield BrokenRule("column", "'prompt'", "is missing; the first line must name the columns")
 
 
-def _row(number: int, names: list[str], cells: list[str], folder: Path, ignored: Collection[str]) -> InputLine:
+def _row(number: int, names: list[str], cells: list[str], reader: LineReader) -> InputLine:
     if len(cells) != len(names):
         rule = f"must have {len(names)} cells, as the header has, not {len(cells)}; quote cells that contain a comma"
         return _no_request(number, cells[0], rule)
     fields = {name: cell for name, cell in zip(names, cells, strict=True) if cell}
-    return _line(number, fields, folder, ignored, is_text=True)
-
-
-def _line(
-    number: int, fields: Mapping[str, Any], folder: Path, ignored: Collection[str], *, is_text: bool = False
-) -> InputLine:
-    if ignored:
-        fields = {name: value for name, value in fields.items() if name not in ignored}
-    try:
-        endpoint = endpoint_named(str(fields.get("kind") or DEFAULT_ENDPOINT.name))
-    except InvalidRequest:
-        known = ", ".join(endpoint.name for endpoint in endpoints())
-        rule = f"is not an endpoint; the endpoints are {known}"
-        return InputLine(number, None, None, (BrokenRule("kind", shown(fields["kind"]), rule),))
-    names = field_names(endpoint)
-    broken = [
-        BrokenRule(shorten(name), show_unknown(name, value), _unknown_field(endpoint, name))
-        for name, value in fields.items()
-        if name not in _OWN and name not in names
-    ]
-    request, unreadable = make_request(endpoint, fields, folder, is_text=is_text)
-    broken += unreadable
-    key, rule = _read_key(fields.get("key"))
-    if rule:
-        broken.append(BrokenRule("key", shown(fields["key"]), rule))
-    return InputLine(number, request, key, tuple(broken))
+    return reader.read(number, fields, is_text=True)
 
 
 def _read_key(value: object) -> tuple[str | None, str]:

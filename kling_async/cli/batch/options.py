@@ -85,7 +85,7 @@ class BatchOptions:
     callbacks: Annotated[str | None, typer.Option(metavar="URL", help="Public URL of --listen.")] = None
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help=f"Default {_LISTEN}.", show_default=False)] = _LISTEN
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Scheduler whose workers save.")] = None
-    status: Annotated[Path | None, _report("FILE", "Show the progress of a journal.")] = None
+    status: Annotated[Path | None, _report("FILE", "Show the progress of INPUT or a journal.")] = None
     results: Annotated[
         bool, typer.Option("--results", help="Print each row of INPUT or a journal.", rich_help_panel=_REPORTS)
     ] = False

@@ -4,7 +4,7 @@
 
 import csv
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,7 @@ __all__ = ["COLUMNS", "print_results"]
 
 COLUMNS: Final = ("key", "prompt", "state", "task_id", "files", "units", "error")
 """
-The columns of the table. Several files of a row are separated by semicolons.
+The columns of the table. Several files of a row are separated by semicolons; a voice or an element stands for a file.
 """
 
 
@@ -57,7 +57,14 @@ def _start_table() -> Callable[[Row], None]:
     def write(row: Row) -> None:
         error = "" if row.error is None else one_line(f"{type(row.error).__name__}: {row.error}")
         units = None if row.snapshot is None else number_of(row.snapshot.final_unit_deduction)
-        files = ";".join(file.place for file in row.files)
-        table.writerow((row.key, caption_of(row.request), row.state.value, row.task_id, files, units, error))
+        made = ";".join((*(file.place for file in row.files), *_records_of(row)))
+        table.writerow((row.key, caption_of(row.request), row.state.value, row.task_id, made, units, error))
 
     return write
+
+
+def _records_of(row: Row) -> Iterator[str]:
+    if row.snapshot is not None:
+        made = row.snapshot.task_result
+        yield from (f"voice {voice.voice_id}" for voice in made.voices)
+        yield from (f"element {element.element_id}" for element in made.elements)

@@ -95,9 +95,15 @@ class Bodies:
         await _discard(read_part, declared, timeout)
         raise TooLarge
 
+    def has_room(self, size: int) -> bool:
+        """
+        Return whether *size* more bytes are allowed.
+        """
+        return self.held + size <= MAX_HELD
+
     def _keep(self, body: bytearray, part: bytes) -> None:
         kept = part[: self._largest + 1 - len(body)]
-        if self.held + len(kept) > MAX_HELD:
+        if not self.has_room(len(kept)):
             raise NoRoom
         self.held += len(kept)
         body += kept

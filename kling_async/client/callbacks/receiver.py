@@ -23,6 +23,7 @@ from kling_async.client.callbacks.authenticator import Authenticator, secret_rul
 from kling_async.client.callbacks.bodies import Bodies, NoRoom, ReadPart, TooLarge, unpack
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.policy.arguments import check_kind, check_whole, shown_url, url_rule
+from kling_async.wire.constructors import explained
 from kling_async.wire.headers import find_header
 from kling_async.wire.tasks import TaskSnapshot
 from kling_async.wire.webhooks import Signature, read_callback
@@ -112,6 +113,7 @@ class CallbackServer:
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
 
+@explained
 class CallbackReceiver:
     """
     Receives the service's callbacks. Give it to a client as `callbacks=`, and serve it in one of three ways:
@@ -262,7 +264,8 @@ class CallbackReceiver:
 
         check_kind("host", host, str, "must be text: the name or number of an address of this machine")
         check_whole("port", port, least=0, most=65535)
-        async with server.serve(functools.partial(aiohttp_app.answer, self._take), host, port) as bound_port:
+        answer = functools.partial(aiohttp_app.answer, self._take)
+        async with server.serve(self._take_whole, answer, host, port) as bound_port:
             yield CallbackServer(host, bound_port)
 
     def aiohttp_app(self) -> "web.Application":
@@ -280,6 +283,11 @@ class CallbackReceiver:
         """
         return AsgiApp(self._take)
 
+    def _take_whole(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        # Handles a POST whose body has arrived.
+        token = path.rpartition("/")[2]
+        return self.receive(token, headers, body) if self._bodies.has_room(len(body)) else self._refuse_overload()
+
     async def _take(self, path: str, headers: Mapping[str, str], read_part: ReadPart) -> int:
         # Handles a POST of any server; exceptions of `read_part` are passed on.
         token = path.rpartition("/")[2]
@@ -289,10 +297,8 @@ class CallbackReceiver:
             body = await self._bodies.read(read_part, _declared_length(headers), BODY_TIMEOUT)
         except TooLarge:
             return self._refuse(413, "it is too large")
-        except NoRoom:  # it was not read, so it is not counted
-            if count := self._overloads.add(self._authenticator.clock()):
-                _log.warning("%d callbacks were answered with 503: too many were arriving at a time", count)
-            return 503
+        except NoRoom:
+            return self._refuse_overload()
         except TimeoutError:  # it was not read either
             return 400
         return self.receive(token, headers, body)
@@ -306,6 +312,12 @@ class CallbackReceiver:
             _log.debug("a callback is refused (%d): %s", status, why)
         return status
 
+    def _refuse_overload(self) -> int:
+        # It was not read, so it is not counted.
+        if count := self._overloads.add(self._authenticator.clock()):
+            _log.warning("%d callbacks were answered with 503: too many were arriving at a time", count)
+        return 503
+
     def _warn_of_forgery(self) -> None:
         count = self._forgeries.add(self._authenticator.clock())
         if count == 1:
@@ -316,8 +328,9 @@ class CallbackReceiver:
     def _deliver(self, submit_key: str, snapshot: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001 (as listeners)
         for listener, home in tuple(self._listeners.items()):
             loop = home or asyncio.get_running_loop()
+            schedule = loop.call_soon if _is_running(loop) else loop.call_soon_threadsafe  # which wakes the loop
             try:
-                loop.call_soon_threadsafe(self._call, listener, submit_key, snapshot, trusted)
+                schedule(self._call, listener, submit_key, snapshot, trusted)
             except RuntimeError:  # its loop is closed, so nothing waits there any more
                 self.detach(listener)
 
@@ -330,6 +343,13 @@ class CallbackReceiver:
             if count := self._listener_errors.add(self._authenticator.clock()):
                 more = f", and for {count - 1} others since this was last logged" if count > 1 else ""
                 _log.exception("a callback listener failed for submit %s%s", submit_key, more)
+
+
+def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:  # none is running here
+        return False
 
 
 def _declared_length(headers: Mapping[str, str]) -> int | None:

@@ -195,8 +195,8 @@ class CallbackRouter:
 
         *is_change* says that no earlier callback has reported the same.
         """
-        # A gateway may use another id: the address identifies the task.
-        snapshot = attrs.evolve(snapshot, task_id=handle.task_id)
+        if snapshot.task_id != handle.task_id:  # a gateway may use another id: the address identifies the task
+            snapshot = attrs.evolve(snapshot, task_id=handle.task_id)
         if trusted:
             handle.apply(snapshot)
         else:

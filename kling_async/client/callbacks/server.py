@@ -1,13 +1,24 @@
 """
 A small HTTP server for addresses that strangers can reach. It limits connections, and the time and size of headers.
+
+Nearly all callbacks are POSTs that arrive in one piece, on connections that are kept. `_Connection` answers these
+itself, with aiohttp's parser but without the rest of its server, which would take several times the CPU.
 """
 
+import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final, TypeAlias
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final, TypeAlias
 
 from aiohttp import web
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpRequestParser, HttpVersion11
+from aiohttp.http_exceptions import HttpProcessingError
 
 __all__ = ["serve"]
 
@@ -25,8 +36,7 @@ further connections wait in the system's backlog.
 
 HEADER_TIMEOUT: Final = 30.0
 """
-Seconds that the headers of a request may take, from the opening of the connection or from the last answer. So this is
-also how long an idle connection is kept.
+Seconds that the headers of a request may take, and for which an idle connection is kept.
 """
 
 MAX_HEADERS: Final = 64
@@ -46,27 +56,40 @@ SHUTDOWN_TIMEOUT: Final = 1.0
 Seconds that running requests get when the server stops.
 """
 
+LARGEST_PIECE: Final = 2**20
+"""
+Bytes that a socket returns at once are fewer, so that the parser of such a piece never pauses its connection.
+"""
+
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+TakeWhole: TypeAlias = Callable[[str, Mapping[str, str], bytes], int]
+"""
+Handles a POST that has arrived, given its path, its headers and its body, and returns the HTTP status of the answer.
+"""
 
 _log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def serve(answer: Handler, host: str, port: int) -> AsyncIterator[int]:
+async def serve(take_whole: TakeWhole, answer: Handler, host: str, port: int) -> AsyncIterator[int]:
     """
-    Call *answer* for each request at *host* and *port* until the context ends; yield the port.
+    Call *take_whole* for each POST at *host* and *port* that arrives in one piece, and *answer* for any other request,
+    until the context ends; yield the port.
 
     Bodies are not decompressed.
 
     Raises:
         OSError: The port is taken.
     """
-    runner = web.ServerRunner(_Server(answer), shutdown_timeout=SHUTDOWN_TIMEOUT)
+    server = _Server(take_whole, answer)
+    runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
         yield runner.addresses[0][1]
     finally:
+        server.close_idle()
         await runner.cleanup()
 
 
@@ -74,14 +97,21 @@ class _Server(web.Server):
     # At the limit, the connection that has been idle longest is closed for a new one, so that idle connections cannot
     # keep real callers out.
 
-    def __init__(self, answer: Handler) -> None:
+    def __init__(self, take_whole: TakeWhole, answer: Handler) -> None:
         super().__init__(self._handle)
+        self.take_whole = take_whole
         self._answer = answer
-        self._idle: dict[web.RequestHandler, None] = {}  # the longest idle first
+        self._idle: dict[_Connection | web.RequestHandler, None] = {}  # the longest idle first
         self._busy: set[web.RequestHandler] = set()
 
-    def __call__(self) -> web.RequestHandler:
-        return _Connection(
+    def __call__(self) -> BaseProtocol:  # type: ignore[override]  # it serves one connection, too
+        return _Connection(self, self._loop)
+
+    def make_handler(self) -> web.RequestHandler:
+        """
+        Make what reads any request, and any number of them, from one connection.
+        """
+        return _RequestHandler(
             self,
             loop=self._loop,
             access_log=None,  # type: ignore[arg-type]  # None is documented for runners; a log would show tokens
@@ -93,18 +123,43 @@ class _Server(web.Server):
             max_line_size=MAX_HEADER_SIZE,
         )
 
-    def connection_made(self, handler: web.RequestHandler, transport: Any) -> None:
-        super().connection_made(handler, transport)
+    def open(self, connection: "_Connection") -> None:
+        """
+        Make room for a new connection, if there is none.
+        """
         if len(self._idle) + len(self._busy) >= MAX_CONNECTIONS:
-            oldest = next(iter(self._idle), handler)
-            self._forget(oldest)
-            self._loop.call_soon(oldest.force_close)  # later, since aiohttp has not yet begun with the new one
-            if oldest is handler:
+            oldest = next(iter(self._idle), connection)
+            self.forget(oldest)
+            oldest.force_close()
+            if oldest is connection:
                 return
+        self._idle[connection] = None
+
+    def note_used(self, connection: "_Connection") -> None:
+        """
+        A request of *connection* was answered.
+        """
+        if connection in self._idle:
+            del self._idle[connection]
+            self._idle[connection] = None
+
+    def replace(self, connection: "_Connection", handler: web.RequestHandler) -> None:
+        """
+        Count *handler* in the place of *connection*, which it takes over.
+        """
+        self.forget(connection)
         self._idle[handler] = None
 
+    def close_idle(self) -> None:
+        """
+        Close the connections that aiohttp does not know.
+        """
+        for connection in tuple(self._idle):
+            if isinstance(connection, _Connection):
+                connection.force_close()
+
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        self._forget(handler)
+        self.forget(handler)
         super().connection_lost(handler, exc)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -119,12 +174,97 @@ class _Server(web.Server):
                 self._busy.remove(connection)
                 self._idle[connection] = None
 
-    def _forget(self, connection: web.RequestHandler) -> None:
+    def forget(self, connection: "_Connection | web.RequestHandler") -> None:
+        """
+        Count *connection* no longer.
+        """
         self._idle.pop(connection, None)
-        self._busy.discard(connection)
+        if isinstance(connection, web.RequestHandler):
+            self._busy.discard(connection)
 
 
-class _Connection(web.RequestHandler):
+class _Connection(BaseProtocol):
+    # Answers POSTs that arrive in one piece; with the first other bytes aiohttp takes the connection over, for good.
+
+    def __init__(self, server: _Server, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._server = server
+        self._used_at = loop.time()
+        self._timer = loop.call_later(HEADER_TIMEOUT, self._close_if_idle)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._requests = HttpRequestParser(
+            self,
+            self._loop,
+            LARGEST_PIECE,
+            max_line_size=MAX_HEADER_SIZE,
+            max_field_size=MAX_HEADER_SIZE,
+            max_headers=MAX_HEADERS,
+            auto_decompress=False,
+        )
+        self._server.open(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._timer.cancel()
+        self._server.forget(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        try:
+            messages, _, _ = self._requests.feed_data(data)
+        except HttpProcessingError:
+            messages = []
+        if len(messages) == 1:
+            [(message, payload)] = messages
+            is_plain = message.method == "POST" and message.version == HttpVersion11 and not message.should_close
+            if is_plain and payload.is_eof() and not message.upgrade:
+                status = self._server.take_whole(message.url.path, message.headers, payload.read_nowait())
+                transport.write(_answer(status, int(time.time())))
+                self._used_at = self._loop.time()
+                self._server.note_used(self)
+                return
+        self._hand_over(transport, data)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 (aiohttp calls it)
+        pass  # it was never paused
+
+    def pause_writing(self) -> None:
+        self.force_close()  # hundreds of answers were not read
+
+    def force_close(self) -> None:
+        """
+        Close the connection at once.
+        """
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _hand_over(self, transport: asyncio.Transport, data: bytes) -> None:
+        self._timer.cancel()
+        handler = self._server.make_handler()
+        self._server.replace(self, handler)
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
+        handler.data_received(data)
+
+    def _close_if_idle(self) -> None:
+        left = self._used_at + HEADER_TIMEOUT - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._close_if_idle)
+        elif self.transport is not None:
+            self.transport.close()
+
+
+@functools.lru_cache(maxsize=16)
+def _answer(status: int, now: int) -> bytes:
+    phrase, date = HTTPStatus(status).phrase, formatdate(now, usegmt=True)
+    return f"HTTP/1.1 {status} {phrase}\r\nContent-Length: 0\r\nDate: {date}\r\n\r\n".encode()
+
+
+class _RequestHandler(web.RequestHandler):
     __slots__ = ()
 
     def handle_error(

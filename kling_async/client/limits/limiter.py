@@ -15,10 +15,12 @@ from kling_async.client.limits.bucket import Bucket, LeaseState, SlotLease, Usag
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.policy.arguments import check_kind, check_whole
 from kling_async.policy.policies import SlotPolicy
+from kling_async.wire.constructors import explained
 
 __all__ = ["Slots"]
 
 
+@explained
 @attrs.define(eq=False, repr=False)
 class Slots(Mapping[str, Usage]):
     """

@@ -34,6 +34,7 @@ from kling_async.media.fetch_errors import FetchError, FetchRefused
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import check_seconds
 from kling_async.policy.http import HttpOptions
+from kling_async.wire.async_with import UsedWithAsyncWith
 
 __all__ = ["DaskExecutor"]
 
@@ -55,7 +56,7 @@ DIED: Final = "the Dask workers died during it, each time"
 _log = logging.getLogger(__name__)
 
 
-class DaskExecutor:
+class DaskExecutor(UsedWithAsyncWith):
     """
     The workers of a Dask cluster; used in `async with`, and passed to `Batch.run(executor=...)`.
 

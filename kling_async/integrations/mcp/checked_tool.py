@@ -47,6 +47,11 @@ _ADVICE: Final[Mapping[type[KlingError], str]] = {
     StorageFull: "The files are paid for and still at the service: free disk space, then call save_task.",
 }
 
+_NO_PRICE: Final = (
+    "What this costs is not known, so it does not fit the limit; nothing was sent. Only the user can allow it: start "
+    "this server with --unknown-units N, the units to count for such a request."
+)
+
 
 class CheckedTool(Tool):
     """
@@ -94,5 +99,7 @@ def explain(error: KlingError) -> str:
             f"{rule.field}={rule.value}: {rule.rule.partition('; another one passes')[0]}" for rule in error.broken
         )
         text = "; ".join(rules)
+    if isinstance(error, BudgetExceeded) and error.price is None:
+        return f"BudgetExceeded: {_NO_PRICE}"
     advice = next((_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE), "")
     return f"{type(error).__name__}: {text}{'. ' if advice else ''}{advice}"

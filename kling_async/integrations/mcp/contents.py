@@ -71,7 +71,8 @@ def _preview(path: Path, most: int) -> bytes | None:
     # None if it is not small enough, or cannot be decoded.
     try:
         with open_picture(path) as image:
-            image.thumbnail((_TRIALS[0][0],) * 2, reducing_gap=2.0)
+            side, _ = _TRIALS[0]
+            image.thumbnail((side, side), reducing_gap=2.0)
             small = _on_white(as_seen(image))
     except ValueError:
         return None

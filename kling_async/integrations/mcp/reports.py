@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kling_async.integrations.mcp.contents import mime_type_of
 from kling_async.integrations.mcp.task_log import KnownTask
+from kling_async.wire.library import Element, Voice
 from kling_async.wire.redaction import hide_secrets, one_line
 from kling_async.wire.tasks import File, TaskSnapshot, TaskStatus
 
@@ -23,6 +24,7 @@ __all__ = [
     "FileReport",
     "KindReport",
     "PackReport",
+    "RecordList",
     "RecordReport",
     "TaskLine",
     "TaskList",
@@ -30,6 +32,7 @@ __all__ = [
     "as_lines",
     "line_of",
     "number_of",
+    "record_report",
     "status_word",
     "task_report",
 ]
@@ -62,12 +65,22 @@ class FileReport:
 @dataclasses.dataclass(frozen=True)
 class RecordReport:
     """
-    A voice or an element that a task has made. Later requests refer to it by its id.
+    A voice or an element, which requests refer to by its id.
     """
 
     kind: str
     id: str
     name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordList:
+    """
+    Voices or elements.
+    """
+
+    records: list[RecordReport]
+    has_more: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +94,8 @@ class TaskReport:
     status: str
     message: str = ""
     units_billed: float | None = None
-    files: list[FileReport] = dataclasses.field(default_factory=list)
-    made: list[RecordReport] = dataclasses.field(default_factory=list)
+    files: list[FileReport] = dataclasses.field(default_factory=list[FileReport])
+    made: list[RecordReport] = dataclasses.field(default_factory=list[RecordReport])
     next_step: str = ""
 
     def as_text(self) -> str:
@@ -111,7 +124,7 @@ class TaskLine:
     prompt: str
     created_at: str | None
     message: str = ""
-    paths: list[str] = dataclasses.field(default_factory=list)
+    paths: list[str] = dataclasses.field(default_factory=list[str])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,12 +230,18 @@ def task_report(
         files=[
             _file_report(file, path) for file, path in itertools.zip_longest(output.files, paths) if file is not None
         ],
-        made=[
-            *(RecordReport("voice", voice.voice_id, voice.voice_name) for voice in output.voices),
-            *(RecordReport("element", str(each.element_id), each.element_name) for each in output.elements),
-        ],
+        made=[*map(record_report, output.voices), *map(record_report, output.elements)],
         next_step=next_step,
     )
+
+
+def record_report(record: Voice | Element) -> RecordReport:
+    """
+    Return the report on a voice or an element.
+    """
+    if isinstance(record, Voice):
+        return RecordReport("voice", record.voice_id, record.voice_name)
+    return RecordReport("element", str(record.element_id), record.element_name)
 
 
 def _file_report(file: File, path: Path | None) -> FileReport:

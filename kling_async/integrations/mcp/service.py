@@ -3,6 +3,7 @@ What the tools do, with one client for all calls: create tasks, wait, look, list
 """
 
 import asyncio
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -22,11 +23,14 @@ from kling_async.integrations.mcp.reports import (
     AccountReport,
     CostReport,
     PackReport,
+    RecordList,
+    RecordReport,
     TaskLine,
     TaskList,
     as_lines,
     line_of,
     number_of,
+    record_report,
     status_word,
     task_report,
 )
@@ -167,6 +171,24 @@ class AgentService:
         lines = [line for line in lines if status in ("", line.status)]
         listed = TaskList(lines[:limit], has_more=len(lines) > limit)
         return _result(as_lines(listed.tasks) or "There are no such tasks.", listed)
+
+    async def library(self, kind: str, *, presets: bool, limit: int) -> CallToolResult:
+        """
+        List voices or elements: those of the account, or those of the service.
+
+        Raises:
+            KlingError: The service does not list them, or cannot be read.
+        """
+        of_kind = self.client.voices if kind == "voices" else self.client.elements
+        listed = of_kind.presets() if presets else of_kind.list()
+        records: list[RecordReport] = []
+        async with contextlib.aclosing(listed):
+            async for record in listed:
+                records.append(record_report(record))
+                if len(records) > limit:
+                    break
+        report = RecordList(records[:limit], has_more=len(records) > limit)
+        return _result("\n".join(f"{each.id}  {each.name}" for each in report.records) or "There are none.", report)
 
     async def estimate(self, request: TaskRequest) -> CallToolResult:
         """

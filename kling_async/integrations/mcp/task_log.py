@@ -73,7 +73,7 @@ class TaskLog:
     NAME: ClassVar[str] = "kling-async-tasks.jsonl"
 
     path: Path
-    _tasks: dict[str, KnownTask] = attrs.field(factory=dict, init=False)
+    _tasks: dict[str, KnownTask] = attrs.field(factory=dict[str, KnownTask], init=False)
 
     def __attrs_post_init__(self) -> None:
         for task in _read(self.path):

@@ -4,7 +4,7 @@ The tools: names, descriptions, arguments and annotations, as a model reads them
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from mcp.server.elicitation import AcceptedElicitation
 from mcp.server.mcpserver import Context, Elicit, Resolve
@@ -17,7 +17,7 @@ from pydantic import Field
 from kling_async.integrations.mcp.arguments import choice, object_of, plain_schema, text
 from kling_async.integrations.mcp.checked_tool import CheckedTool
 from kling_async.integrations.mcp.drafts import Draft
-from kling_async.integrations.mcp.reports import AccountReport, CostReport, KindReport, TaskList, TaskReport
+from kling_async.integrations.mcp.reports import AccountReport, CostReport, KindReport, RecordList, TaskList, TaskReport
 from kling_async.integrations.mcp.service import AgentService, AnyContext
 from kling_async.integrations.mcp.spending import Approval
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
@@ -96,10 +96,10 @@ def _creating_tool(service: AgentService, draft: Draft, name: str, description: 
         return question
 
     async def create(context: AnyContext, answer: Any, wait_seconds: float, **fields: Any) -> CallToolResult:
-        request = draft(**fields)
-        if not isinstance(answer, AcceptedElicitation) or (answer.data is not None and not answer.data.allow):
+        approval = _approval_in(answer)
+        if approval is not None and not approval.allow:
             raise ToolError("The user did not agree to pay for this. Nothing was sent.")
-        return await service.create(request, wait_seconds, context, is_on_top=answer.data is not None)
+        return await service.create(draft(**fields), wait_seconds, context, is_on_top=approval is not None)
 
     in_context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
     asking = Annotated[ElicitationResult[Approval], Resolve(_with_signature(ask, [in_context, *shared]))]
@@ -111,6 +111,13 @@ def _creating_tool(service: AgentService, draft: Draft, name: str, description: 
     ]
     function = _with_signature(create, [*shared, *own], Annotated[CallToolResult, TaskReport])
     return _tool(function, _CREATES, name, description)
+
+
+def _approval_in(answer: object) -> Approval | None:
+    # None if nobody was asked. Who has closed the question did not allow it.
+    if not isinstance(answer, AcceptedElicitation):
+        return Approval(allow=False)
+    return cast("AcceptedElicitation[Any]", answer).data
 
 
 def _task_tools(service: AgentService) -> list[Tool]:
@@ -183,6 +190,14 @@ def _free_tools(service: AgentService) -> list[Tool]:
     async def describe_kind(kind: Annotated[str, choice("The kind of task.", kinds)]) -> KindReport:
         return service.drafts.describe(kind)
 
+    async def list_library(
+        kind: Annotated[Literal["voices", "elements"], Field(description="What to list.")],
+        *,
+        presets: Annotated[bool, Field(description="Those of the service, not those of the account.")] = False,
+        limit: Annotated[int, Field(description="How many to return at most.", ge=1, le=500)] = 50,
+    ) -> Annotated[CallToolResult, RecordList]:
+        return await service.library(kind, presets=presets, limit=limit)
+
     async def get_account() -> Annotated[CallToolResult, AccountReport]:
         return await service.account()
 
@@ -194,6 +209,12 @@ def _free_tools(service: AgentService) -> list[Tool]:
             "Say what a request would cost, check it, and say whether it fits the limit. Nothing is sent. Free.",
         ),
         _tool(describe_kind, _KNOWS, "describe_kind", "List the fields of a kind of task. Free."),
+        _tool(
+            list_library,
+            _READS,
+            "list_library",
+            "List voices, or elements (persons and things), by whose ids requests for videos refer to them. Free.",
+        ),
         _tool(
             get_account,
             _READS,

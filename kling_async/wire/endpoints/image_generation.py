@@ -304,6 +304,7 @@ IMAGE_GENERATION: Final = Endpoint(
     slots=operator.attrgetter("n"),
     bucket=_model_of,
     duration_key=operator.attrgetter("model_name", "n"),
+    caption=operator.attrgetter("prompt"),
     units=_units,
     unit_price=Decimal("0.0035"),
     defaults=_defaults,

@@ -67,7 +67,8 @@ class MultiImageToImage:
         n: Pictures to make, 1 to 9. Each takes one slot and costs one picture.
         aspect_ratio: One of those of images, such as "16:9"; None leaves it to the service (16:9).
         watermark_info: Whether to make second files with the vendor's watermark.
-        model_name: None is "kling-v2-1", the only one of the vendor's page.
+        model_name: None is "kling-v2-1", the only one of the vendor's page. The vendor's other models of images are
+            refused where retired models are (`Dialect.refuses_retired`); a name that is not known passes.
         callback_url: Where the service reports changes, sent as it is.
         external_task_id: An id of your own, unique on the account for ever; `submit` makes one if it is None.
     """
@@ -98,8 +99,9 @@ def _rules(request: MultiImageToImage, dialect: Dialect, files: Mapping[str, Fil
     yield from unicode_rules(request, ("prompt", "model_name", "callback_url"))
     yield from whole_rule("n", request.n, 1, dialect.n_max)
     yield from choice_rule("aspect_ratio", request.aspect_ratio, OFFICIAL.aspect_ratios, dialect)
-    if request.model_name == _RETIRED and dialect.refuses_retired:
-        yield broken("model_name", request.model_name, f"is retired for this endpoint; use {_MODEL}")
+    if dialect.refuses_retired and request.model_name != _MODEL and request.model_name in dialect.models:
+        reason = "is retired for" if request.model_name == _RETIRED else "is not offered at"
+        yield broken("model_name", request.model_name, f"{reason} this endpoint; use {_MODEL}")
     yield from flag_rule("watermark_info", request.watermark_info)
     yield from address_rules(dialect, request)
 

@@ -7,11 +7,12 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
 from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint, R, TaskRequest, with_fields
 from kling_async.wire.endpoints.image_generation import (
@@ -22,8 +23,8 @@ from kling_async.wire.endpoints.image_generation import (
     RequestByName,
 )
 from kling_async.wire.endpoints.inputs import FileFacts
-from kling_async.wire.redaction import shown_text
-from kling_async.wire.suggestions import show_unknown, unknown_field_rule
+from kling_async.wire.redaction import shorten, shown_text
+from kling_async.wire.suggestions import nearest_names, show_unknown
 
 __all__ = [
     "DEFAULT_ENDPOINT",
@@ -73,14 +74,6 @@ _MEANT: Final[Mapping[type, str]] = {
 What to write instead of values that are often given as a request.
 """
 
-_OTHER_ARGUMENTS: Final[Mapping[str, str]] = {
-    "request": "is no field: give the request first, without a name",
-    "timeout": "is no field: `generate` and `TaskHandle.wait` take it",
-}
-"""
-What to do with names that belong elsewhere.
-"""
-
 
 def register(endpoint: Endpoint[Any]) -> None:
     """
@@ -95,7 +88,7 @@ def register(endpoint: Endpoint[Any]) -> None:
         if endpoint.name == other.name or endpoint.path == other.path or endpoint.request_class is other.request_class:
             what = "each needs its own name, path and request class"
             raise ValueError(f"endpoint {endpoint.name!r} cannot be registered beside {other.name!r}: {what}")
-    _BY_CLASS[endpoint.request_class] = _BY_NAME[endpoint.name] = endpoint
+    _BY_CLASS[explained(endpoint.request_class)] = _BY_NAME[endpoint.name] = endpoint
 
 
 @contextmanager
@@ -144,11 +137,19 @@ def endpoint_named(name: str) -> Endpoint[Any]:
     Raises:
         InvalidRequest: There is none.
     """
-    endpoint = _BY_NAME.get(name)
+    endpoint = _BY_NAME.get(name) if isinstance(name, str) else None
     if endpoint is None:
-        known = ", ".join(_BY_NAME)
-        raise InvalidRequest(f"endpoint {name!r} is not registered; registered are {known}")
+        raise InvalidRequest(f"endpoint {_meant(name)} Registered are {', '.join(_BY_NAME)}")
     return endpoint
+
+
+def _meant(name: object) -> str:
+    if isinstance(name, type) and name in _BY_CLASS:
+        return f"must be a name, not a class: write {_BY_CLASS[name].name!r}."
+    if not isinstance(name, str):
+        return f"must be a name, as text, not <{type(name).__name__}>."
+    near = " or ".join(map(repr, nearest_names(name, _BY_NAME)))
+    return f"{shorten(name)!r} is not registered{f'; did you mean {near}?' if near else '.'}"
 
 
 def request_of(request: object = attrs.NOTHING, /, fields: Mapping[str, Any] | None = None) -> Any:
@@ -159,47 +160,28 @@ def request_of(request: object = attrs.NOTHING, /, fields: Mapping[str, Any] | N
     Raises:
         InvalidRequest: No endpoint takes it, it has no such field, or there is no prompt, or more than one.
     """
-    kind = DEFAULT_ENDPOINT.request_class
-    if isinstance(request, str):
-        if fields and "prompt" in fields:
-            _refuse_fields(kind, fields, {"prompt": f"is a second prompt, beside {shown_text(request)}; give one"})
-        request = kind(request)
-    elif request is attrs.NOTHING:
-        fields = fields or {}
-        if _unknown(kind, fields) or "prompt" not in fields:
-            missing = 'is missing: give it first, as in generate("a lighthouse at dusk", n=2), or by name'
-            _refuse_fields(kind, fields, {} if "prompt" in fields else {"prompt": missing})
+    kind, fields = DEFAULT_ENDPOINT.request_class, fields or {}
+    if request is attrs.NOTHING:
         return kind(**fields)
+    if not isinstance(request, str):
+        endpoint_of(type(request))
+    elif "prompt" in fields:
+        rule = f"is a second prompt, beside {shown_text(request)}; give one"
+        broken = BrokenRule("prompt", show_unknown("prompt", fields["prompt"]), rule)
+        raise InvalidRequest(str(broken), broken=(broken,))
     else:
-        kind = endpoint_of(type(request)).request_class
-    if not fields:
-        return request
-    if _unknown(kind, fields):
-        _refuse_fields(kind, fields, {})
-    return with_fields(cast("TaskRequest", request), **fields)
-
-
-def _unknown(kind: type[TaskRequest], fields: Mapping[str, Any]) -> list[str]:
-    return sorted(fields.keys() - attrs.fields_dict(kind).keys())
-
-
-def _refuse_fields(kind: type[TaskRequest], fields: Mapping[str, Any], rules: dict[str, str]) -> NoReturn:
-    # *rules* are those for fields that the request has.
-    known = tuple(attrs.fields_dict(kind))
-    unknown = _unknown(kind, fields)
-    for name in unknown:
-        is_last = name == unknown[-1]  # the fields are listed once
-        rule = unknown_field_rule(kind.__name__, name, known, lists_fields=is_last)
-        rules[name] = _OTHER_ARGUMENTS.get(name) or rule
-    broken = tuple(BrokenRule(name, show_unknown(name, fields.get(name)), rule) for name, rule in rules.items())
-    raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
+        request = kind(request)
+    return with_fields(cast("TaskRequest", request), **fields) if fields else request
 
 
 def caption_of(request: TaskRequest | None) -> str:
     """
     Return a text that identifies the request for people, usually its prompt; empty if there is none.
     """
-    return "" if request is None else endpoint_of(type(request)).caption(request)
+    if request is None:
+        return ""
+    caption: object = endpoint_of(type(request)).caption(request)
+    return caption if isinstance(caption, str) else repr(caption)  # a request that nothing has checked yet
 
 
 def model_of(request: TaskRequest, dialect: Dialect) -> str | None:

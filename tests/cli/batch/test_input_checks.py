@@ -126,3 +126,24 @@ def test_lines_of() -> None:
     assert [1, 3] == line_numbers_of(source, checks, BrokenRule("key", "'k'", "is another's"))
     assert [2] == line_numbers_of(source, checks, BrokenRule("image", "'/c'", "has changed"))
     assert [] == line_numbers_of(source, checks, BrokenRule("prompt", "''", "is blank"))
+
+
+def test_new_keys_are_hardly_ever_suspects() -> None:
+    """
+    Each suspect costs a second reading of the input, so that a hundred thousand new keys give next to none.
+    """
+    memory = KeyFilter()
+
+    assert 5 > sum(memory.add(f"row-{number}") for number in range(100_000))
+
+
+async def test_valid_lines_are_reported_as_they_are_read() -> None:
+    """
+    In their order, and none that breaks a rule.
+    """
+    source, seen = source_of('{"prompt": "a"}', '{"prompt": ""}', '{"prompt": "b"}'), list[int]()
+    checks = RequestChecks(GATEWAY, Slots())
+    found = await check_input(source, checks, skips_invalid=True, on_valid=lambda line: seen.append(line.number))
+
+    assert [1, 3] == seen
+    assert (2, 1) == (found.good, found.bad)

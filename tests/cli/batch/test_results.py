@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kling_async import OFFICIAL, Batch, Done, Keyed, KlingClient
+from kling_async import OFFICIAL, Batch, Done, Keyed, KlingClient, VoiceRequest
 from kling_async.batch import queries
 from kling_async.batch.database import Database
 from kling_async.batch.journal import Reader
@@ -215,6 +215,8 @@ def test_inputs_of_one_stem_have_journals_of_their_own(served: ServedBy) -> None
         for name in ("rows.csv", "rows.txt", "old.csv", "rows.csv.kling", "old.kling")
     }
 
+    shown = [kling.here("batch", "--status", name).out for name in ("old.csv", "old.kling")]
+    assert shown[0] == shown[1] != ""
     assert "old.csv: 0 rows added to old.kling, 1 already there" in again.out
     assert ["a fox", "a dog", "a cat"] == [task.prompt for task in kling.server.ledger.tasks]
     assert [["a fox"], ["a dog"], ["a cat"], ["a fox"], ["a cat"]] == [*prompts.values()]
@@ -230,3 +232,17 @@ def test_database_of_any_name_is_taken_as_a_journal(served: ServedBy) -> None:
     kling("batch", "rows.csv", "--journal", "run.db")
 
     assert ["a fox"] == [row["prompt"] for row in table_of(kling.here("batch", "run.db", "--results"))]
+
+
+async def test_voices_stand_for_files(tmp_path: Path, keyless: Here) -> None:
+    """
+    They are what the row was for, and no files.
+    """
+    async with emulator() as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add([VoiceRequest("hero", voice_url="https://sounds.example/hero.mp3")])
+        [outcome] = [outcome async for outcome in batch.run(tmp_path)]
+        assert isinstance(outcome, Done)
+
+    [row] = table_of(keyless("batch", "run.kling", "--results"))
+
+    assert f"voice {outcome.result.voices[0].voice_id}" == row["files"]

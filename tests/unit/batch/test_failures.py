@@ -40,7 +40,7 @@ def verdict(error: KlingError, **facts: Any) -> Verdict:
     [
         (RunStopped("stopped"), {}, Verdict(is_reported=False)),
         (AccountProblem("no units"), {}, Verdict(is_reported=False, stops_run=True)),
-        (BudgetExceeded("no units"), {}, Verdict(is_reported=False, stops_run=True)),
+        (BudgetExceeded("no units"), {}, Verdict(is_reported=False)),
         (NotSent("no route"), {}, Verdict(is_reported=False, stops_run=True)),
         (
             UnexpectedAnswer("a page", http_status=404, is_other_api=True),

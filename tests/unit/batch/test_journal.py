@@ -26,7 +26,7 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kling_async.batch import database as database_module, queries
+from kling_async.batch import database as database_module, sums
 from kling_async.batch.database import Database
 from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.lock import RESERVE
@@ -1878,13 +1878,13 @@ class TestReader:
             if not journals:
                 journals.append(Journal.open(path, ACCOUNT))
                 return -1
-            return queries.summarize(database).rows
+            return sums.summarize(database).rows
 
         def stumble(database: Database) -> int:
             if len(journals) == 1:
                 journals.append(Journal.open(path, ACCOUNT))
                 raise JournalCorrupt("of two moments")
-            return queries.summarize(database).rows
+            return sums.summarize(database).rows
 
         assert 0 == reader._ask(count)
 

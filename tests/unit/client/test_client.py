@@ -763,7 +763,7 @@ class TestLife:
         unraisable: list[object] = []
         monkeypatch.setattr("sys.unraisablehook", unraisable.append)
         arguments: dict[str, Any] = {"poll": PollPolicy()}
-        with pytest.raises(TypeError, match="poll"):
+        with pytest.raises(InvalidRequest, match="poll=.* did you mean polling"):
             KlingClient("sk-1", **arguments)
         gc.collect()
 

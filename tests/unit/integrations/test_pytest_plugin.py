@@ -4,6 +4,7 @@ The pytest plugin: a service and a client for whichever loop a test has, and not
 
 import asyncio
 import gc
+import inspect
 import os
 import socket
 import threading
@@ -84,14 +85,14 @@ def test_environment_is_as_before(real_keys: None, request: pytest.FixtureReques
     """
     Neither the keys outlast the test, nor the defaults by which clients of one's own are quick in it.
     """
-    before = dict(os.environ), dict(KlingClient.__init__.__kwdefaults__ or {})
+    before = dict(os.environ), dict(inspect.unwrap(KlingClient.__init__).__kwdefaults__ or {})
     patch = pytest.MonkeyPatch()
     with serve({}) as server:
         lead_to(server, patch)
-        during = dict(os.environ), dict(KlingClient.__init__.__kwdefaults__ or {})
+        during = dict(os.environ), dict(inspect.unwrap(KlingClient.__init__).__kwdefaults__ or {})
         patch.undo()
 
-    assert before == (dict(os.environ), dict(KlingClient.__init__.__kwdefaults__ or {}))
+    assert before == (dict(os.environ), dict(inspect.unwrap(KlingClient.__init__).__kwdefaults__ or {}))
     assert before[0] != during[0]
     assert (server.dialect, POLLING, RETRY) == tuple(during[1][name] for name in ("dialect", "polling", "retry"))
 

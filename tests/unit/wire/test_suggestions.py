@@ -2,9 +2,12 @@
 Wrong names and what they probably mean.
 """
 
+import inspect
+
 import attrs
 import pytest
 
+from kling_async import KlingClient
 from kling_async.media.naming import ROW_FIELDS
 from kling_async.wire.endpoints.registry import endpoints
 from kling_async.wire.suggestions import _SYNONYMS, nearest_names, show_unknown, unknown_field_rule
@@ -54,11 +57,12 @@ def test_words_mean_what_the_request_has() -> None:
 
 def test_every_synonym_is_a_field() -> None:
     """
-    Of some request, or of the templates of file names, so that none is a field of the past.
+    Of some request, the client, or the templates of file names, so that none is a field of the past.
     """
     fields = {field for endpoint in endpoints() for field in attrs.fields_dict(endpoint.request_class)}
+    arguments = inspect.signature(KlingClient).parameters
 
-    assert set() == {field for meant in _SYNONYMS.values() for field in meant} - fields - {*ROW_FIELDS}
+    assert set() == {field for meant in _SYNONYMS.values() for field in meant} - fields - {*ROW_FIELDS} - {*arguments}
 
 
 def test_rule_lists_the_fields() -> None:

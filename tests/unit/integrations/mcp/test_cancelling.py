@@ -13,6 +13,7 @@ from kling_async.emulator import faults
 from tests.fakes.agents import Agent, agent, connected
 from tests.fakes.clients import emulator
 from tests.fakes.eventually import eventually
+from tests.fakes.stepping_loop import SteppingLoop
 
 FOREVER = (3600.0, 3600.0)
 
@@ -146,3 +147,42 @@ async def test_calls_run_side_by_side(mode: str, tmp_path: Path) -> None:
         assert 2 == len(await listed(one))
         assert not waiting.done()
         await cancel(waiting)
+
+
+async def cut_calls(folder: Path) -> int:
+    """
+    Cancel a call at each turn of the loop, and return how many turns it takes.
+    """
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SteppingLoop)
+    async with agent(folder, settings={"latency": (0.0, 0.0)}, slots=100) as one:
+        for step in range(1, 10_000):
+            loop.victim = asyncio.ensure_future(one("generate_images", prompt=f"fox {step}"))
+            loop.turns_left = step
+            try:
+                await loop.victim
+            except asyncio.CancelledError:
+                loop.victim = None
+            else:
+                break
+        await eventually(lambda: not len(one.service.client.core.submitter))
+        created = {task.task_id for task in one.emulator.ledger.tasks}
+        assert created == {task.task_id for task in one.service.log}
+        for task_id in created:
+            assert (await one("wait_for_task", task_id=task_id)).links
+        assert len(created) == one.tasks
+        assert one.emulator.ledger.units_billed == one.service.spending.budget.spent.units == 8 * len(created)
+        assert not one.service.spending.budget.reserved.units
+    return step
+
+
+def test_call_can_be_cancelled_at_any_moment(tmp_path: Path) -> None:
+    """
+    From the check of its arguments to the last preview: each task that was created is listed and gives its files, what
+    was reserved is spent or free, and no partial file is left.
+    """
+    with asyncio.Runner(loop_factory=SteppingLoop) as runner:
+        turns = runner.run(cut_calls(tmp_path))
+
+    assert turns > 30
+    assert {".png", ".jsonl"} == {path.suffix for path in tmp_path.iterdir()}

@@ -11,13 +11,13 @@ from pathlib import Path
 import attrs
 import httpx2
 import pytest
-from kling_async.client.budget import Budget
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp.types import BlobResourceContents
 
 from kling_async import OFFICIAL
+from kling_async.client.budget import Budget
 from kling_async.emulator import Emulator
 from kling_async.integrations.mcp import AgentService, listen, make_server, serve_http
 from tests.fakes.agents import Agent, agent, service_of
@@ -64,7 +64,7 @@ async def test_tools_work_over_http(mode: str, tmp_path: Path) -> None:
     """
     async with served(tmp_path, latency=(0.3, 0.3)) as here:
         async with here.agent(mode) as one:
-            assert 10 == len((await one.client.list_tools()).tools)
+            assert 11 == len((await one.client.list_tools()).tools)
             made = await one("generate_images", prompt="a fox", n=2)
             assert [2, 2] == [len(made.pictures), len(made.links)]
             assert any("accepted as task" in text for text in one.progress)
@@ -80,7 +80,7 @@ async def test_tools_work_over_http(mode: str, tmp_path: Path) -> None:
         assert {task["task_id"] for task in tasks} == {task.task_id for task in here.emulator.ledger.tasks}
 
 
-async def test_saved_files_can_be_read_by_their_links(tmp_path: Path) -> None:
+async def test_saved_files_can_be_read_by_their_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     By an agent on another machine; other files cannot, wherever they are.
     """
@@ -97,6 +97,9 @@ async def test_saved_files_can_be_read_by_their_links(tmp_path: Path) -> None:
         for path in (outside, folder / "link.png", folder / ".." / "secret.png", folder / "kling-async-tasks.jsonl"):
             with pytest.raises(MCPError):
                 await one.client.read_resource(f"file://{path}")
+        monkeypatch.setattr("kling_async.integrations.mcp.server.READ_MAX", 10)
+        with pytest.raises(MCPError, match="has more than 10 bytes"):
+            await one.client.read_resource(link.uri)
 
 
 async def test_agent_elsewhere_cannot_have_files_of_this_machine_sent(tmp_path: Path) -> None:
@@ -127,7 +130,7 @@ async def test_agents_without_the_token_are_refused(tmp_path: Path) -> None:
             httpx2.AsyncClient(headers={"Authorization": "Bearer let-me-in"}) as known,
             Client(streamable_http_client(here.url, http_client=known)) as client,
         ):
-            assert 10 == len((await client.list_tools()).tools)
+            assert 11 == len((await client.list_tools()).tools)
 
 
 async def test_pages_in_browsers_cannot_reach_it_under_names_of_theirs(tmp_path: Path) -> None:

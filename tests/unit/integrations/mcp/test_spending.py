@@ -107,3 +107,15 @@ async def test_failed_tasks_give_back_what_was_reserved(tmp_path: Path) -> None:
         for _ in range(3):
             assert "TaskFailed" in (await one("generate_images", prompt="a fox")).error
         assert 8 == one.service.spending.budget.left.units
+
+
+async def test_request_of_unknown_price_is_refused_with_the_option_that_allows_it(tmp_path: Path) -> None:
+    """
+    Nobody can say what a scene of a video effect costs, so nobody is asked either.
+    """
+    scene = {"effect_scene": "squish", "image": "https://example.org/fox.png"}
+    async with agent(tmp_path, units=100, answer=lambda: "yes") as one:
+        assert "--unknown-units" in (await one("create_task", kind="video-effect", fields=scene)).error
+        estimate = (await one("estimate_cost", kind="video-effect", fields=scene)).fields
+        assert [None, None, False] == [estimate["units"], estimate["units_at_most"], estimate["fits_limit"]]
+        assert [0, []] == [one.tasks, one.questions]

@@ -35,7 +35,8 @@ async def test_each_tool_says_what_it_does_and_whether_it_costs(tmp_path: Path) 
         tools = (await one.client.list_tools()).tools
 
     paid = {"generate_images", "generate_video", "create_task"}
-    free = {"wait_for_task", "get_task", "list_tasks", "save_task", "estimate_cost", "describe_kind", "get_account"}
+    free = {"wait_for_task", "get_task", "list_tasks", "save_task", "estimate_cost", "describe_kind"}
+    free |= {"list_library", "get_account"}
     assert paid | free == {tool.name for tool in tools}
     assert paid == {tool.name for tool in tools if "COSTS MONEY" in (tool.description or "")}
     assert free == {tool.name for tool in tools if "Free" in (tool.description or "")}
@@ -262,6 +263,21 @@ async def test_tasks_of_other_programs_can_be_waited_for(tmp_path: Path) -> None
         error = (await one("get_task", task_id="12345")).error
         assert "give its kind" in error
         assert "no-such" in (await one("get_task", task_id="12345", kind="no-such")).error
+
+
+async def test_voices_and_elements_are_listed_and_made(tmp_path: Path) -> None:
+    """
+    Those of the service, and those that the account has made.
+    """
+    voice = {"voice_name": "Ada", "voice_url": "https://example.org/ada.mp3"}
+    async with agent(tmp_path) as one:
+        presets = (await one("list_library", kind="voices", presets=True, limit=1)).fields
+        assert [1, True] == [len(presets["records"]), presets["has_more"]]
+        assert "There are none." == (await one("list_library", kind="elements")).text
+        [made] = (await one("create_task", kind="custom-voice", fields=voice, wait_seconds=60)).fields["made"]
+        listed = (await one("list_library", kind="voices")).fields["records"]
+        assert [made] == listed
+        assert ["voice", "Ada"] == [made["kind"], made["name"]]
 
 
 async def test_services_that_do_not_list_tasks_say_so(tmp_path: Path) -> None:

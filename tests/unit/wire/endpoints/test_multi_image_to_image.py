@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kling_async import OFFICIAL, MultiImageToImage
+from kling_async import GATEWAY, OFFICIAL, MultiImageToImage
 from kling_async.wire import FileFacts, broken_rules, read_request, write_request
 from kling_async.wire.endpoints.multi_image_to_image import MULTI_IMAGE_TO_IMAGE
 
@@ -53,6 +53,19 @@ def test_what_is_refused(request_: MultiImageToImage, broken: list[str]) -> None
     Each broken rule is named by its field, all of them at once.
     """
     assert broken == [rule.field for rule in broken_rules(OFFICIAL, request_)]
+
+
+@pytest.mark.parametrize("model", [model for model in OFFICIAL.models if model != "kling-v2-1"])
+def test_other_models_of_images_are_not_offered(model: str) -> None:
+    """
+    At the vendor; a gateway may have them, and a model that is not known may be new.
+    """
+    [rule] = broken_rules(OFFICIAL, asking(model_name=model))
+
+    assert rule.rule.endswith("this endpoint; use kling-v2-1")
+    assert () == broken_rules(GATEWAY, asking(model_name=model))
+    assert () == broken_rules(OFFICIAL, asking(model_name="kling-v9"))
+    assert () == broken_rules(OFFICIAL, asking(model_name="kling-v2-1"))
 
 
 def test_each_picture_is_checked() -> None:

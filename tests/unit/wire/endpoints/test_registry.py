@@ -88,7 +88,7 @@ def test_made_up_endpoint_is_known_while_it_is_registered() -> None:
     assert DANCE not in endpoints()
     with pytest.raises(InvalidRequest, match="no endpoint takes a Dance: .* one of ImageRequest"):
         endpoint_of(Dance)
-    with pytest.raises(InvalidRequest, match="'dance' is not registered; registered are image-generation"):
+    with pytest.raises(InvalidRequest, match="'dance' is not registered. Registered are image-generation"):
         endpoint_named("dance")
 
 

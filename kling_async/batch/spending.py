@@ -1,0 +1,120 @@
+"""
+What the rows of a journal count in budgets: all runs of it together, in the batch's budget.
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+import attrs
+
+from kling_async.batch.journal import Journal
+from kling_async.batch.records import Row
+from kling_async.client.budget import Book, Budget, Reservation, Share
+from kling_async.client.client import KlingClient
+from kling_async.errors import BudgetExceeded
+from kling_async.policy.spending import Amount, amount_of_task, counted
+from kling_async.wire.dialects import Dialect
+from kling_async.wire.endpoints.registry import endpoint_of
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
+
+__all__ = ["RowBudget", "count_end"]
+
+
+@attrs.define(eq=False)
+class RowBudget:
+    """
+    The budget for the rows of one run.
+
+    Attributes:
+        share: The journal's, in the batch's budget; None without.
+        books: Those in which each row must fit: the batch's and the client's.
+    """
+
+    share: Share | None
+    books: Sequence[Book]
+    _dialect: Dialect
+    _held: dict[int, Reservation] = attrs.field(factory=dict, init=False)  # of rows that earlier runs have sent
+
+    @classmethod
+    async def open(cls, journal: Journal, client: KlingClient, budget: Budget | None) -> Self:
+        """
+        Return the budget of a run, in which counts what earlier runs have spent or may have.
+        """
+        of_client = client.core.spending.budget
+        books = {each.book: None for each in (budget, of_client) if each is not None}
+        if budget is None:
+            return cls(None, tuple(books), client.dialect)
+        book = budget.book
+        found = await journal.read_counted(None if book.per is None else book.clock() - book.per)
+        share = book.renew(journal.id, found.spent)
+        opened = cls(share, tuple(books), client.dialect)
+        for position in found.unknown:
+            [row] = await journal.read_page((), position - 1, 1)
+            if position in found.reserved:
+                found.reserved[position] = opened.price_of(row)
+            else:
+                share.spend(row.ended_at or 0.0, opened.price_of(row))
+        for position, amount in found.reserved.items():
+            held = opened._held[position] = share.reserve(amount, forced=True)
+            held.keep()
+        return opened
+
+    @property
+    def may_free(self) -> bool:
+        """
+        Whether running tasks may leave some of what is reserved.
+        """
+        return any(book.may_free for book in self.books)
+
+    def price_of(self, row: Row) -> Amount:
+        """
+        Return what *row* counts at most, for the journal; what is unknown is None in it.
+        """
+        endpoint = endpoint_of(type(row.request))
+        try:
+            if self.share is not None:
+                return self.share.book.price_of(endpoint, row.request, self._dialect)
+        except BudgetExceeded:
+            pass
+        return amount_of_task(endpoint, row.request, self._dialect)
+
+    def reserve(self, row: Row, *, is_sent: bool) -> Reservation | None:
+        """
+        Reserve what *row* may cost in the batch's budget.
+
+        Args:
+            is_sent: Whether an earlier run has sent it: then its reservation is there.
+
+        Raises:
+            BudgetExceeded: It does not fit.
+        """
+        if self.share is None:
+            return None
+        if is_sent and (held := self._held.pop(row.position, None)) is not None:
+            held.resume()
+            return held
+        amount = self.share.book.price_of(endpoint_of(type(row.request)), row.request, self._dialect)
+        return self.share.reserve(amount, forced=is_sent)
+
+    async def wait_for_room(self, row: Row) -> None:
+        """
+        Wait until *row* fits into all budgets, for as long as running tasks may leave some of what is reserved.
+
+        Raises:
+            BudgetExceeded: It does not fit, and no end of a task can change that.
+        """
+        endpoint = endpoint_of(type(row.request))
+        prices = [(book, book.price_of(endpoint, row.request, self._dialect)) for book in self.books]
+        while full := [(book, price) for book, price in prices if not book.has_room(price)]:
+            for book, price in full[:1]:
+                await book.wait_for_change(price)
+
+
+def count_end(row: Row, reserved: Amount, snapshot: TaskSnapshot) -> Amount:
+    """
+    Return what a row counts whose task has ended as in *snapshot*.
+    """
+    units, cash = snapshot.final_unit_deduction, snapshot.final_balance_deduction
+    unit_price = endpoint_of(type(row.request)).unit_price
+    has_succeeded = snapshot.task_status is TaskStatus.SUCCEEDED
+    return counted(units, cash, reserved, unit_price, has_succeeded=has_succeeded)

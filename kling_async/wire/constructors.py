@@ -1,0 +1,63 @@
+"""
+Answers to wrong arguments of a constructor: the name that was probably meant, in place of Python's TypeError.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import attrs
+
+from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.wire.suggestions import refuse_names
+
+__all__ = ["explained"]
+
+T = TypeVar("T")
+
+
+def explained(kind: type[T]) -> type[T]:
+    """
+    Have the constructor of *kind* raise InvalidRequest for names that it does not have, and for too many values without
+    names. Nothing else changes: it is looked at only after Python has refused the call. Safe to call twice.
+    """
+    init: Callable[..., None] = kind.__init__
+    if getattr(init, "is_explained", False):
+        return kind
+
+    @functools.wraps(init)
+    def construct(self: Any, /, *values: Any, **named: Any) -> None:
+        try:
+            init(self, *values, **named)
+        except TypeError:
+            _explain(kind, init, values, named)
+            raise
+
+    vars(construct)["is_explained"] = True
+    setattr(kind, "__init__", construct)  # noqa: B010 (type checkers would compare the signatures, which are the same)
+    return kind
+
+
+def _explain(kind: type, init: Callable[..., None], values: Sequence[object], named: Mapping[str, object]) -> None:
+    # Return if the names are right: then the error is another one, such as that of a converter.
+    _, *parameters = inspect.signature(init).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = tuple(parameter.name for parameter in parameters)
+    unnamed = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    if len(values) > len(unnamed):
+        _refuse_values(kind.__name__, len(values), unnamed, known[len(unnamed) :])
+    given = {*unnamed[: len(values)], *named}
+    missing = [each.name for each in parameters if each.default is each.empty and each.name not in given]
+    if missing or named.keys() - {*known}:
+        refuse_names(kind.__name__, named, known, missing, noun="field" if attrs.has(kind) else "argument")
+
+
+def _refuse_values(owner: str, count: int, unnamed: Sequence[str], others: Sequence[str]) -> NoReturn:
+    taken = f"only {' and '.join(unnamed)}" if unnamed else "none"
+    rule = f"are given without a name, and {owner} takes {taken} so; name the others: {', '.join(others)}"
+    if unnamed == ["api_key"] and count == 2:
+        rule += '. For an access key and its secret key, write KlingClient(AccessKey("…", "…"))'
+    broken = BrokenRule(owner, f"{count} values", rule)
+    raise InvalidRequest(f"{broken.value} {rule}", broken=(broken,)) from None
