@@ -92,11 +92,15 @@ class PollPolicy:
 
     Attributes:
         early: Time of the first poll, as a share of the time that similar tasks (same `duration_key`) recently took.
-        dense: Time between further polls, as a share of that time or of the task's age.
+        dense:
+            Time between further polls, as a share of that time or of the task's age. Tasks that are polled with few
+            requests are polled more often, and many tasks that end soon less often.
         min_delay: Minimum seconds between two such polls.
         first_delay: Seconds from acceptance to the first poll, and between polls, while that time is unknown.
         growth: Growth factor of a task's age between polls meanwhile, once that is more than `first_delay`.
-        max_delay: Maximum seconds between two polls, as far as `max_rate` allows.
+        max_delay:
+            Maximum seconds between two polls, as far as the rate allows; twice that for young tasks, if they are many,
+            are polled one by one, and it is unknown how long such tasks take.
         max_rate:
             Maximum requests per second, for all tasks together. None finds out what the service takes, beginning with
             40: more while answers are quick, fewer after a refusal.

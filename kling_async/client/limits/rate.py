@@ -81,6 +81,20 @@ OUTAGE: Final = 3.0
 Seconds without an answer from which on refusals are taken for the end of a budget, for example of one per minute.
 """
 
+SLOW: Final = 2.0
+SLOW_SECONDS: Final = 0.05
+QUICK: Final = 1.5
+QUICK_SECONDS: Final = 0.025
+"""
+Answers are slow if on average they take longer than so many times the quickest one and so many seconds more; then the
+rate falls. It grows only while they are quick.
+"""
+
+WIDESPREAD: Final = 4
+"""
+Requests that fail in a window, and are most of it, from which on the service counts as failing.
+"""
+
 QUICKEST_FOR: Final = 30.0
 """
 Seconds after which the quickest answer is forgotten; it may take twice as long.
@@ -112,7 +126,7 @@ class AdaptiveRate:
     _is_trusted: bool = attrs.field(default=True, init=False)  # a request sent after the cut was answered
     _taken: int = attrs.field(default=0, init=False)  # requests answered since `_taken_since`
     _taken_since: float = attrs.field(default=0.0, init=False)
-    _window_at: float | None = attrs.field(default=None, init=False)
+    _window_at: float = attrs.field(default=math.inf, init=False)  # when it began
     _answered: int = attrs.field(default=0, init=False)  # in the window, as the next three
     _failed: int = attrs.field(default=0, init=False)
     _timed: int = attrs.field(default=0, init=False)  # typical answers
@@ -139,7 +153,7 @@ class AdaptiveRate:
         """
         A request is sent.
         """
-        if self._window_at is None:
+        if self._window_at == math.inf:
             self._window_at = self._taken_since = now
         gap = 1 / self.rate
         unused_since = max(self.ready_at, min(now, now - BURST + gap))  # what was not used is saved for a moment only
@@ -157,23 +171,41 @@ class AdaptiveRate:
             self._timed += 1
             self._seconds += now - sent_at
             self._quickest = min(self._quickest, now - sent_at)
-        if self._window_at is not None and now - self._window_at >= WINDOW:
-            self._end_window(now, now - self._window_at)
+        if now - self._window_at < WINDOW:
+            return
+        self._answer_rate = self._answered / (now - self._window_at)
+        latency = self._seconds / self._timed if self._timed else 0.0
+        quickest = min(self._quickest, self._quickest_before)
+        self._window_at, self._answered, self._failed, self._timed, self._seconds = now, 0, 0, 0, 0.0
+        if now - self._quickest_since >= QUICKEST_FOR:
+            self._quickest_before, self._quickest, self._quickest_since = self._quickest, math.inf, now
+        if latency > SLOW * quickest + SLOW_SECONDS:  # requests seem to queue at the service
+            self._note_slow(now)
+            return
+        self._slow_windows = 0
+        if latency >= QUICK * quickest + QUICK_SECONDS:
+            return
+        rate = self._answer_rate * (GROWTH if now - self._slowed_at > CAREFUL_FOR else CAREFUL_GROWTH)
+        if self._refused_rate < math.inf:
+            # As a cubic curve, which is flat near the rate that was refused.
+            step = (now - self._cut_at) / RECOVERY - 1
+            rate = min(self._refused_rate * (1 + (1 - KEPT) * step**3), max(rate, self._refused_rate))
+        self.rate = max(self.rate, min(rate, self.most))
 
-    def note_failed(self, now: float) -> None:
+    def note_failed(self) -> None:
         """
         A request failed for another reason than the rate. While most fail, the rate is not above the one at the start.
         """
         self._failed += 1
-        if self._window_at is not None and now - self._window_at >= WINDOW:
-            self._end_window(now, now - self._window_at)
+        if self._failed > max(self._answered, WIDESPREAD):
+            self._reduce(START)
 
     def note_refused(self, now: float, sent_at: float) -> None:
         """
         A request that was sent at *sent_at* was refused because there are too many. Those that were sent before the
         last refusal count once.
         """
-        if sent_at < self._cut_at or self._window_at is None:
+        if sent_at < self._cut_at:
             return
         self.pause(now + min(FIRST_PAUSE * 2**self._refusals, LONGEST_PAUSE))
         self._refusals = min(self._refusals + 1, 10)
@@ -193,8 +225,8 @@ class AdaptiveRate:
     def _cut(self, refused_rate: float, now: float) -> None:
         self._refused_rate, self._cut_at = refused_rate, now
         self._reduce(KEPT * refused_rate)
+        self._window_at, self._answered, self._failed, self._timed, self._seconds = now, 0, 0, 0, 0.0
         self._answer_rate = 0.0
-        self._open_window(now)
 
     def _end_refusals(self, now: float, sent_at: float) -> None:
         if now - self._cut_at >= OUTAGE:
@@ -204,32 +236,13 @@ class AdaptiveRate:
         self._taken, self._taken_since = 0, now
         self.ready_at = min(self.ready_at, max(now, sent_at + 1 / self.rate))
 
-    def _end_window(self, now: float, seconds: float) -> None:
-        is_failing = self._failed > self._answered
-        self._answer_rate = self._answered / seconds
-        latency = self._seconds / self._timed if self._timed else 0.0
-        quickest = min(self._quickest, self._quickest_before)
-        if now - self._quickest_since >= QUICKEST_FOR:
-            self._quickest_before, self._quickest, self._quickest_since = self._quickest, math.inf, now
-        self._open_window(now)
-        is_slow = latency > 2 * quickest + 0.05  # requests seem to queue at the service
-        self._slow_windows = self._slow_windows + 1 if is_slow else 0
-        if is_failing:
-            self._reduce(max(START, self.rate / 2))
-        elif self._slow_windows >= 2:  # in one, our own event loop may have been busy
-            if now - self._slowed_at >= 1.0:
-                self._slowed_at = now
-                self._reduce(KEPT * self._answer_rate)
-        elif latency < 1.5 * quickest + 0.025:
-            rate = self._answer_rate * (GROWTH if now - self._slowed_at > CAREFUL_FOR else CAREFUL_GROWTH)
-            if self._refused_rate < math.inf:
-                # As a cubic curve, which is flat near the rate that was refused.
-                step = (now - self._cut_at) / RECOVERY - 1
-                rate = min(self._refused_rate * (1 + (1 - KEPT) * step**3), max(rate, self._refused_rate))
-            self.rate = max(self.rate, min(rate, self.most))
-
-    def _open_window(self, now: float) -> None:
-        self._window_at, self._answered, self._failed, self._timed, self._seconds = now, 0, 0, 0, 0.0
+    def _note_slow(self, now: float) -> None:
+        self._slow_windows += 1
+        if (
+            self._slow_windows > 1 and now - self._slowed_at >= 1.0
+        ):  # in one window, our own event loop may have been busy
+            self._slowed_at = now
+            self._reduce(KEPT * self._answer_rate)
 
     def _reduce(self, rate: float) -> None:
         self.rate = min(self.rate, max(rate, MODEST))

@@ -26,7 +26,6 @@ class DurationEstimate:
         typical: Their median.
         shortest: Their minimum.
         is_known: Whether a task of the kind has ended yet.
-        count: Number of these tasks.
     """
 
     _seconds: collections.deque[float] = attrs.field(
@@ -35,7 +34,6 @@ class DurationEstimate:
     typical: float = attrs.field(default=0.0, init=False)
     shortest: float = attrs.field(default=0.0, init=False)
     is_known: bool = attrs.field(default=False, init=False)
-    count: int = attrs.field(default=0, init=False)
 
     def add(self, seconds: float) -> None:
         """
@@ -47,4 +45,3 @@ class DurationEstimate:
         self.typical = (ordered[middle] + ordered[~middle]) / 2
         self.shortest = ordered[0]
         self.is_known = True
-        self.count = len(ordered)

@@ -64,4 +64,4 @@ class ServiceHealth:
                 self.rate.note_refused(now, sent_at)
                 self.rate.pause(now + min(rest or 0.0, self.policy.max_rest))
             case _:
-                self.rate.note_failed(now)
+                self.rate.note_failed()

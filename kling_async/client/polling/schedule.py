@@ -52,6 +52,11 @@ FEW: Final = 0.8
 Share of the usual delay between polls for up to `FEW_TASKS`.
 """
 
+EARLY: Final = 2.0
+"""
+The usual delay between polls is that many times as long while a task is younger than any that ended lately.
+"""
+
 ALONE: Final = 0.5
 SHARED: Final = 0.35
 """
@@ -279,8 +284,7 @@ class PollSchedule:
                 if other.group is group and other.ticket and other.at == self._overdue_at(other)
             ]
         group.duration.add(seconds)
-        # The more durations are known, the less likely is one much below the shortest of them.
-        group.first_delay = group.duration.shortest * (1 - (1 - self.policy.early) / group.duration.count)
+        group.first_delay = min(self.policy.early * group.duration.typical, group.duration.shortest)
         group.ticket = 0
         later = now + HEAD_START * self._interval(entry, now)
         while group.entries:
@@ -299,10 +303,10 @@ class PollSchedule:
     def _sample(self, group: SampleGroup, now: float, limit: float, due: list[_Entry]) -> None:
         # Add the tasks that were not seen for longest; while they are polled they are not in the group.
         group.last_polled_at = now
-        end = min(len(due) + max(SAMPLE_SIZE, self.per_request), limit)
-        while group.entries and len(due) < end:
+        start, size = len(due), max(SAMPLE_SIZE, self.per_request)
+        while group.entries and len(due) < min(start + size, limit):
             due.append(group.entries.popitem(last=False)[1])
-        self._book_group(group, now)
+        self._book_group(group, now, (len(due) - start) / size)
 
     def _join_group(self, entry: _Entry, now: float) -> None:
         entry.group.entries[entry.task_id] = entry
@@ -314,7 +318,8 @@ class PollSchedule:
         if not entry.group.entries:
             entry.group.ticket = 0
 
-    def _book_group(self, group: SampleGroup, now: float) -> None:
+    def _book_group(self, group: SampleGroup, now: float, share: float = 1.0) -> None:
+        # If the last poll was only a share of a sample, the next comes sooner.
         if not group.entries:
             return
         oldest = next(iter(group.entries.values()))
@@ -326,7 +331,7 @@ class PollSchedule:
         worth = size * math.sqrt(SAMPLE_PRICE * max(age, group.first_delay) / count)
         if self.per_request > 1 or age >= self.policy.max_delay:  # each task is polled at least that often
             worth = min(worth, self.policy.max_delay * min(size, count) / count)
-        self._book(group, max(now, first, group.last_polled_at + min(interval, worth)))
+        self._book(group, max(now, first, group.last_polled_at + share * min(interval, worth)))
 
     def _overdue_at(self, entry: _Entry) -> float:
         # A callback is overdue 1.5 times the usual duration after the last one.
@@ -341,6 +346,8 @@ class PollSchedule:
         share = FEW if count <= FEW_TASKS else 1.0
         if count <= self.per_request:
             share = ALONE if count == 1 else SHARED
+        if age < duration.shortest:
+            share *= EARLY
         usual = share * policy.dense * max(age, duration.typical)
         crowded = CROWD_DELAY * math.log1p(count / self.per_request / CROWD)
         return min(max(policy.min_delay, usual, crowded), policy.max_delay)

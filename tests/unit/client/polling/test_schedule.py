@@ -178,16 +178,21 @@ def test_pause_holds_for_all(schedule: PollSchedule) -> None:
 
 def test_first_poll_comes_when_similar_tasks_ended() -> None:
     """
-    At 70 % of the only time that is known, and the more are known, the closer to the shortest; then densely.
+    At 70 % of the time that they typically took, or when the quickest of them ended; then densely, and half as densely
+    until the quickest of them ended.
     """
-    for seconds, first in (([20.0], 14.0), ([20.0, 22.0, 18.0], 16.2), ([18.0, *[20.0] * 14], 17.64)):
-        schedule = learned(*seconds)
-        schedule.add("a", now=100.0, kind="k")
-        assert schedule.next_poll_at() == pytest.approx(100.0 + first)
+    schedule = learned(20.0, 22.0, 18.0)
+    schedule.add("a", now=100.0, kind="k")
 
-        schedule.due(now=118.0)
-        schedule.note_polled("a", now=118.0)
-        assert schedule.next_poll_at() == pytest.approx(118.4)
+    assert schedule.next_poll_at() == 114.0
+    for now, pause in ((114.0, 0.8), (118.0, 0.4)):
+        schedule.due(now)
+        schedule.note_polled("a", now)
+        assert schedule.next_poll_at() == pytest.approx(now + pause)
+
+    schedule = learned(20.0, 22.0, 5.0)
+    schedule.add("a", now=100.0, kind="k")
+    assert schedule.next_poll_at() == 105.0
 
 
 @pytest.mark.parametrize(
@@ -313,7 +318,7 @@ def test_large_sample_group_is_polled_in_time(per_request: int, delays: int) -> 
     """
     last: dict[str, float] = {}
     for now, name in polls_of_samples(500, 60.0, per_request):
-        assert now - last.get(name, 1.0) <= 1.05 * PollPolicy().max_delay * (delays if now < 20.0 else 1)
+        assert now - last.get(name, 1.0) <= 1.05 * PollPolicy().max_delay * (delays if now < 31.0 else 1)
         last[name] = now
 
     assert len(last) == 500
@@ -379,7 +384,7 @@ def test_task_that_was_seen_is_polled_later() -> None:
     schedule.add("a", now=0.0, kind="k")
     schedule.mark_seen("a", now=13.9)
     schedule.mark_seen("stranger", now=13.9)
-    assert schedule.next_poll_at() == pytest.approx(14.3)
+    assert schedule.next_poll_at() == pytest.approx(14.7)
 
     schedule.add("a", now=100.0, kind="k")
     schedule.mark_seen("a", now=105.0)
@@ -399,7 +404,7 @@ def test_postponed_polls_do_not_pile_up() -> None:
 
     assert turns == len(schedule._heap)
     assert ["b"] == schedule.due(now=14.0)
-    assert schedule.next_poll_at() == pytest.approx(13.999 + 0.64)
+    assert schedule.next_poll_at() == pytest.approx(13.999 + 2 * 0.64)
 
 
 def test_task_of_a_sample_group_that_was_seen() -> None:
@@ -522,7 +527,7 @@ def test_expediting_during_a_poll_is_not_lost(kind: str) -> None:
     assert ["a"] == schedule.due(now=14.2)
 
     schedule.note_polled("a", now=14.3)
-    assert schedule.next_poll_at() >= 14.3 + 0.39
+    assert schedule.next_poll_at() >= 14.3 + 0.79
 
 
 def test_hint_breaks_the_rest() -> None:
@@ -536,7 +541,7 @@ def test_hint_breaks_the_rest() -> None:
     assert ["a"] == schedule.due(now=5.0)
 
     schedule.note_polled("a", now=5.0)
-    assert schedule.next_poll_at() == pytest.approx(5.0 + 0.5 * PollPolicy().dense * 20.0)
+    assert schedule.next_poll_at() == pytest.approx(5.0 + 2 * 0.5 * PollPolicy().dense * 20.0)
 
 
 def learned(*seconds: float, policy: PollPolicy = PollPolicy()) -> PollSchedule:  # noqa: B008 (frozen)
