@@ -4,6 +4,7 @@ Whether a failed request may be sent again, and the loop that sends it. Only `ne
 
 import enum
 import logging
+import warnings
 from collections.abc import Awaitable, Callable, Generator
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -167,5 +168,9 @@ async def retry(
         backoff_log_level=logging.INFO,
         giveup_log_level=logging.DEBUG,  # it is raised, so the caller reports it
     )
-    result: T = await repeating(attempt)()
+    with warnings.catch_warnings():
+        # backoff calls what Python 3.14 deprecates; where warnings are errors, a submit would end in that one
+        warnings.simplefilter("ignore", DeprecationWarning)
+        attempts = repeating(attempt)
+    result: T = await attempts()
     return result

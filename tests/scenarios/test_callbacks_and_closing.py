@@ -347,7 +347,10 @@ async def generate(client: KlingClient) -> None:
 
 
 async def generate_two(client: KlingClient) -> None:
-    await asyncio.gather(client.generate("a lighthouse", n=2), client.generate("a harbour", n=2))
+    jobs = client.generate("a lighthouse", n=2), client.generate("a harbour", n=2)
+    for end in await asyncio.gather(*jobs, return_exceptions=True):  # which waits for both
+        if isinstance(end, BaseException):
+            raise end
 
 
 async def follow(client: KlingClient) -> None:

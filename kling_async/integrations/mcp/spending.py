@@ -48,32 +48,27 @@ class Spending:
         """
         Return what *request* costs at most; None in it for what is not known.
         """
-        try:
-            return self.budget.book.price_of(endpoint_of(type(request)), request, self.dialect)
-        except BudgetExceeded:  # the budget refuses what has no price
-            return amount_of_task(endpoint_of(type(request)), request, self.dialect)
+        return self._counted_price(request) or amount_of_task(endpoint_of(type(request)), request, self.dialect)
 
     def fits(self, request: TaskRequest) -> bool:
         """
         Return whether *request* can be sent now.
         """
-        try:
-            price = self.budget.book.price_of(endpoint_of(type(request)), request, self.dialect)
-        except BudgetExceeded:
+        price, left = self._counted_price(request), self.budget.left
+        if price is None:
             return False
-        left = self.budget.left
         pairs = ((left.units, price.units), (left.cost, price.cost))
         return all(most is None or (one or 0) <= most for most, one in pairs)
 
     def question_for(self, request: TaskRequest, context: Context[Any, Any]) -> Elicit[Approval] | None:
         """
-        Return the question for the user if *request* does not fit; None if it fits, or if nobody can be asked. Then the
-        client refuses it.
+        Return the question for the user if *request* does not fit; None if it fits, or if there is nobody to ask, or no
+        price to ask about. Then the client refuses it.
 
         The text stays the same while other calls spend: if it changed, the SDK would ask again.
         """
-        price = self.price_of(request)
-        if self.fits(request) or (price.units is None and price.cost is None) or not _can_ask(context):
+        price = self._counted_price(request)
+        if price is None or self.fits(request) or not _can_ask(context):
             return None
         title = endpoint_of(type(request)).title
         what = f"This {title} task may cost {price}, which is more than is left of the limit of {self.budget.limit}."
@@ -87,7 +82,7 @@ class Spending:
 
     def withdraw(self, request: TaskRequest) -> None:
         """
-        Undo `allow`, since no task was created.
+        Undo `allow`, since no task was created, or it has failed and was not billed.
         """
         self.budget.book.reduce(self.price_of(request))
 
@@ -99,6 +94,13 @@ class Spending:
         budget = self.budget
         facts = f"Limit: {budget.limit}; spent: {budget.spent}; reserved for running tasks: {budget.reserved}."
         return facts if self.dialect.name != GATEWAY.name else f"{facts} Prices are the vendor's; a gateway may differ."
+
+    def _counted_price(self, request: TaskRequest) -> Amount | None:
+        # None if it is not known what to count.
+        try:
+            return self.budget.book.price_of(endpoint_of(type(request)), request, self.dialect)
+        except BudgetExceeded:
+            return None
 
 
 def _can_ask(context: Context[Any, Any]) -> bool:

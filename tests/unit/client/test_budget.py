@@ -380,3 +380,21 @@ class AnyUse(RuleBasedStateMachine):
 
 TestAnyUse = AnyUse.TestCase
 TestAnyUse.settings = hypothesis.settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def test_limit_can_be_extended_and_reduced_again() -> None:
+    """
+    By what somebody agrees to spend. What is not limited stays so.
+    """
+    budget = Budget(units=5)
+    price = Amount(8, Decimal("0.028"))
+
+    with pytest.raises(BudgetExceeded):
+        budget.book.share().reserve(price)
+    budget.book.extend(price)
+    reservation = budget.book.share().reserve(price)
+
+    assert (Amount(13), Amount(5)) == (budget.limit, budget.left)
+    reservation.release()
+    budget.book.reduce(price)
+    assert (Amount(5), Amount(5)) == (budget.limit, budget.left)

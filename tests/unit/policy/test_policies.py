@@ -2,14 +2,17 @@
 How long to wait and whether to send again.
 """
 
+import asyncio
+import inspect
 import math
+import warnings
 from typing import Any
 
 import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async.client.retries import Step, may_exist, may_repeat, next_step
+from kling_async.client.retries import Step, may_exist, may_repeat, next_step, retry
 from kling_async.errors import (
     AccountProblem,
     BudgetExceeded,
@@ -38,6 +41,7 @@ from kling_async.errors import (
     WaitTimeout,
 )
 from kling_async.policy.policies import PollPolicy, RetryPolicy
+from tests.fakes.simulated_loop import simulated
 
 SURELY_NOT_SENT = (Step.RESEND, Step.RESEND, False, True)
 MAY_EXIST = (Step.LOOK_UP, Step.GIVE_UP, True, True)
@@ -248,3 +252,24 @@ def test_policies_are_values(policy: Any) -> None:
 
     with pytest.raises(ValueError, match="first_delay="):
         attrs.evolve(policy(), first_delay=math.nan)
+
+
+@simulated
+async def test_warning_ends_no_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where warnings are errors, as here, a call of backoff that Python 3.14 deprecates would end a submit in its middle.
+    """
+
+    def deprecated(target: object) -> bool:
+        warnings.warn("it is deprecated", DeprecationWarning, stacklevel=2)
+        return inspect.iscoroutinefunction(target)
+
+    async def fail() -> str:
+        raise Unreachable("it broke")
+
+    async def succeed() -> str:
+        return "found"
+
+    monkeypatch.setattr(asyncio, "iscoroutinefunction", deprecated)
+
+    assert "found" == await retry(fail, succeed, RetryPolicy(), lambda _: False)

@@ -10,6 +10,7 @@ import pytest
 from kling_async import GATEWAY
 from kling_async.emulator import faults
 from tests.fakes.agents import agent
+from tests.fakes.eventually import eventually
 
 FOREVER = (3600.0, 3600.0)
 
@@ -87,6 +88,21 @@ async def test_limit_shrinks_again_if_the_service_refuses(tmp_path: Path) -> Non
     async with agent(tmp_path, refused, units=5, answer=lambda: "yes") as one:
         assert "NotAllowed" in (await one("generate_images", prompt="a fox")).error
         assert [0, 5] == [one.tasks, one.service.spending.budget.limit.units]
+
+
+@pytest.mark.parametrize("wait_seconds", [0, 60])
+async def test_limit_shrinks_again_if_the_task_fails(wait_seconds: int, tmp_path: Path) -> None:
+    """
+    What was not billed is not left for requests that nobody has agreed to, whether the call waits or not.
+    """
+    async with agent(tmp_path, faults.failing_task(), units=5, answer=lambda: "yes") as one:
+        await one("generate_images", prompt="a fox", wait_seconds=wait_seconds)
+        await eventually(lambda: not one.service.client.unfinished)
+        assert [1, 5, 0] == [
+            one.tasks,
+            one.service.spending.budget.limit.units,
+            one.service.spending.budget.reserved.units,
+        ]
 
 
 async def test_limit_stays_larger_if_the_fate_is_uncertain(tmp_path: Path) -> None:
