@@ -122,7 +122,8 @@ Names that belong elsewhere.
 _PART: Final = 3
 _MOST: Final = 3
 """
-The characters of a name that may stand for names of which it is a part, and the number of these.
+The characters of a name that may stand for names of which it is a part, or which are parts of it, and the number of
+these.
 """
 
 _SECRET_WORDS: Final = ("key", "token", "secret", "passw", "auth", "credential")
@@ -140,7 +141,7 @@ def nearest_names(name: str, known: Collection[str]) -> tuple[str, ...]:
         return synonyms
     near = difflib.get_close_matches(squashed[:100], spelled, n=2, cutoff=0.75)
     if not near and len(squashed) >= _PART:
-        near = [each for each in spelled if squashed in each][:_MOST]
+        near = [each for each in spelled if squashed in each or (len(each) >= _PART and each in squashed)][:_MOST]
     return tuple(spelled[each] for each in near)
 
 

@@ -117,6 +117,18 @@ def test_wrong_options_are_refused_before_anything_is_served(words: tuple[str, .
     assert "" == ended.out
 
 
+def test_server_for_all_addresses_needs_its_name(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Otherwise it would refuse every request, since none comes by the name "0.0.0.0".
+    """
+    monkeypatch.setenv("KLING_MCP_TOKEN", "secret")
+
+    ended = here("mcp", "--http", "0.0.0.0:0")
+
+    assert 2 == ended.code
+    assert "--host-name" in ended.err
+
+
 def test_limit_is_small_unless_an_option_sets_it() -> None:
     """
     Units without an option; only what is given with one.

@@ -14,12 +14,14 @@ import kling_async
 from kling_async import (
     GATEWAY,
     Batch,
+    Budget,
     HttpOptions,
     ImageRequest,
     ImageToVideo,
     KlingClient,
     PollPolicy,
     RetryPolicy,
+    Shot,
     Slots,
     TextToVideo,
 )
@@ -85,6 +87,8 @@ CLIENT: Any = KlingClient
 RETRY: Any = RetryPolicy
 OPTIONS: Any = HttpOptions
 SLOTS: Any = Slots
+SHOT: Any = Shot
+BUDGET: Any = Budget
 BATCH: Any = Batch
 EMULATOR: Any = Emulator
 """
@@ -124,6 +128,8 @@ MADE: list[tuple[str, Callable[[], object], str]] = [
     ),
     ("options", lambda: OPTIONS(timeout=5), "timeout=5: .* did you mean read_timeout"),
     ("slots", lambda: SLOTS(limits=5), "did you mean limit\\?"),
+    ("shot", lambda: SHOT("a cat", seconds=3), "not a field of Shot; did you mean duration\\?"),
+    ("budget", lambda: BUDGET(max_units=5), "max_units=<int>: .* of Budget; did you mean units\\?"),
     ("batch", lambda: BATCH("run.kling"), "^client=.*: is missing"),
     ("emulator", lambda: EMULATOR(latancy=(1, 2)), "did you mean latency\\?"),
 ]
