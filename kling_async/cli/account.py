@@ -26,7 +26,7 @@ __all__ = ["EXAMPLES", "account"]
 EXAMPLES: Final = """\
 Examples:
   kling-async account
-  kling-async account --json | jq -r 'select(.status == "online") | .left'
+  kling-async account --json
 """
 
 _HEADER: Final = ("left", "of", "until", "status", "pack")

@@ -20,7 +20,7 @@ from kling_async import OFFICIAL
 from kling_async.client.budget import Budget
 from kling_async.emulator import Emulator
 from kling_async.integrations.mcp import AgentService, listen, make_server, serve_http
-from tests.fakes.agents import Agent, agent, service_of
+from tests.fakes.agents import Agent, agent, service_of, use_every_tool
 from tests.fakes.clients import emulator
 from tests.fakes.eventually import eventually
 
@@ -39,7 +39,7 @@ class Served:
     @contextlib.asynccontextmanager
     async def agent(self, mode: str = "auto") -> AsyncIterator[Agent]:
         async with Client(self.url, mode=mode) as client:
-            yield Agent(client, self.service, self.emulator)
+            yield Agent(client=client, service=self.service, emulator=self.emulator)
 
 
 @contextlib.asynccontextmanager
@@ -57,14 +57,22 @@ async def served(folder: Path, token: str | None = None, **settings: object) -> 
                     await serving
 
 
+async def test_every_tool_works_over_http_and_the_ledger_agrees(tmp_path: Path) -> None:
+    """
+    As within one process.
+    """
+    async with served(tmp_path) as here, here.agent() as one:
+        assert 11 == len((await one.client.list_tools()).tools)
+        await use_every_tool(one, tmp_path)
+
+
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_tools_work_over_http(mode: str, tmp_path: Path) -> None:
+async def test_several_agents_share_a_server(mode: str, tmp_path: Path) -> None:
     """
     For one agent after another, with one client for all of them; a call that is cancelled loses nothing.
     """
     async with served(tmp_path, latency=(0.3, 0.3)) as here:
         async with here.agent(mode) as one:
-            assert 11 == len((await one.client.list_tools()).tools)
             made = await one("generate_images", prompt="a fox", n=2)
             assert [2, 2] == [len(made.pictures), len(made.links)]
             assert any("accepted as task" in text for text in one.progress)
