@@ -159,7 +159,7 @@ async def test_http_server_says_where_it_is(capsys: pytest.CaptureFixture[str]) 
     """
     On stderr, with the port that it has chosen.
     """
-    serving = asyncio.create_task(_serve_http(MCPServer("test"), ("127.0.0.1", 0), None, ()))
+    serving = asyncio.create_task(_serve_http(MCPServer("test"), ("127.0.0.1", 0), None, (), bool))
     printed = ""
     while "press Ctrl-C" not in printed:
         await asyncio.sleep(0.01)
