@@ -20,6 +20,9 @@ PARTS: Final = (
     "downloads",
     "journal",
     "cluster",
+    "commands",
+    "dry_run",
+    "pictures",
 )
 """
 Modules with `measure(rounds: int | None) -> list[Figure]`; None uses the module's default number of rounds.

@@ -30,8 +30,7 @@ import pyte
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from kling_async import OFFICIAL, Done, ImageRequest, KlingClient, TextToVideo
-from kling_async.batch import Batch
+from kling_async import OFFICIAL, Batch, Done, ImageRequest, KlingClient, TextToVideo
 from kling_async.emulator import Emulator
 from kling_async.emulator.filming.sounds import write_wav
 from kling_async.gallery import GalleryEntry, read_journal, write_gallery

@@ -11,7 +11,7 @@ import typer.testing
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from kling_async.cli.commands import app
+from kling_async.cli.commands import app, load_command
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -36,9 +36,8 @@ def not_shown(name: str) -> str:
     """
     Return the options that the help of a command leaves out, a line for each.
     """
-    command = getattr(typer.main.get_command(app), "commands", {})[name]
-    hidden = [parameter for parameter in command.params if getattr(parameter, "hidden", False)]
-    return "\n".join(f"{' '.join(each.opts)} {each.metavar:<8} {each.help}" for each in hidden)
+    hidden = [parameter for parameter in load_command(name).params if getattr(parameter, "hidden", False)]
+    return "\n".join(f"{' '.join(each.opts):<16} {each.metavar:<8} {each.help}" for each in hidden)
 
 
 class Commands(SphinxDirective):

@@ -43,6 +43,7 @@ COMMANDS: Final = (
     CommandEntry("Manage tasks", "status", "Show the current status of tasks."),
     CommandEntry("Manage tasks", "tasks", "List the account's tasks of one kind, if the service can."),
     CommandEntry("Check", "callback-test", "Send a sample callback to URL and show the response."),
+    CommandEntry("Check", "account", "Show the account's resource packs, and what is left of them."),
     CommandEntry("Check", "doctor", "Check key, address, clock and service, free of charge."),
     CommandEntry("Generate", "run", "Run a request of any kind, with field=value arguments."),
 )
@@ -97,7 +98,7 @@ app = typer.Typer(
     name="kling-async",
     cls=LazyGroup,
     help="Generate pictures and videos with Kling: nothing is lost or paid twice.",
-    epilog="To start: kling-async demo\n\nThe --help of each command has examples and the exit codes.",
+    epilog="To start: kling-async demo. The --help of a command has its exit codes.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,  # its traces show local variables, which can be keys

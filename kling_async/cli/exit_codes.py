@@ -83,7 +83,10 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     ),
     NotAllowed: (ExitCode.ACCOUNT, "request access to this model or API, or choose another with --model-name"),
     AccountProblem: (ExitCode.ACCOUNT, "top up or unlock the account; retrying does not help"),
-    BudgetExceeded: (ExitCode.ACCOUNT, "raise the limit, or leave out what is too expensive; nothing was sent"),
+    BudgetExceeded: (
+        ExitCode.ACCOUNT,
+        "raise --max-units or --max-cost, or ask for less; nothing was sent",
+    ),
     ContentRefused: (ExitCode.TASK_FAILED, "change the prompt or the input files"),
     TaskNotFound: (ExitCode.TASK_FAILED, f"check the task id, the account, --base-url, and {_KIND}"),
     RateLimited: (ExitCode.SERVICE, "try again later; other programs may be using the account's slots"),
@@ -129,6 +132,8 @@ def advice_for(error: KlingError) -> str:
         return f"the service does not know this task: check its id, the account, --base-url, and {_KIND}"
     if isinstance(error, StorageFull) and error.task_id is None:  # of a journal, or before anything was sent
         return "free some disk space, then run the same command again"
+    if isinstance(error, BudgetExceeded) and error.price is None:
+        return "say what it counts with --unknown-units, or run it without a limit; nothing was sent"
     return _row_of(error)[1]
 
 

@@ -168,6 +168,7 @@ def entries_of(rows: Sequence[TaskRow], now: float, default_model: str) -> "Iter
             task_id=row.task_id,
             seconds=row.seconds(now) if row.accepted_at is not None else None,
             units=row.units,
+            cash=row.cash.quota if row.cash is not None else None,
             state="failed" if row.stage is TaskStage.FAILED else "done",
             error=f"{type(row.error).__name__}: {row.error}" if row.error is not None else None,
         )

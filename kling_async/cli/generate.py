@@ -14,6 +14,7 @@ from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import AsJson, Name, PicturesOut, read_words, require_pillow, timeout_option
 from kling_async.cli.request_runner import run_requests
 from kling_async.cli.service_options import EmulatedServiceOptions
+from kling_async.cli.spending import SpendingOptions
 from kling_async.media.naming import DEFAULT_NAME
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.request_fields import image_source
@@ -72,6 +73,7 @@ def generate(
     out: PicturesOut = Path("pictures"),
     name: Name = DEFAULT_NAME,
     as_json: AsJson = False,
+    spending: SpendingOptions,
     service: EmulatedServiceOptions,
     timeout: Annotated[float, timeout_option(600)] = 600.0,
 ) -> None:
@@ -86,4 +88,4 @@ def generate(
     requests = fields.make_requests(texts)
     if service.is_emulated:
         require_pillow()
-    run(run_requests(requests, service, out, name=name, timeout=timeout, as_json=as_json))
+    run(run_requests(requests, service, spending, out, name=name, timeout=timeout, as_json=as_json))

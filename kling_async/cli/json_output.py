@@ -123,7 +123,7 @@ def task_facts(
         "updated_at": None if updated is None else moment_of(updated.timestamp()),
         "seconds": seconds_of(snapshot),
         **_file_facts(places),
-        "units": None if snapshot is None else number_of(snapshot.final_unit_deduction),
+        **_bill_of(snapshot),
         "error": error_facts(error),
         **_records_of(snapshot),
         **_confirmation_of(snapshot),
@@ -147,6 +147,16 @@ def _records_of(snapshot: TaskSnapshot | None) -> dict[str, Any]:
     # Voices and elements, which are no files; only if the task has made some.
     output = {} if snapshot is None else write_output(snapshot.task_result)
     return {name: output[name] for name in ("voices", "elements") if name in output}
+
+
+def _bill_of(snapshot: TaskSnapshot | None) -> dict[str, Any]:
+    # The currency only if the service names it.
+    cash = None if snapshot is None else snapshot.final_balance_deduction
+    return {
+        "units": None if snapshot is None else number_of(snapshot.final_unit_deduction),
+        "cash": None if cash is None else number_of(cash.quota),
+        **({} if cash is None or cash.currency is None else {"currency": cash.currency}),
+    }
 
 
 def _confirmation_of(snapshot: TaskSnapshot | None) -> dict[str, bool]:
@@ -233,6 +243,7 @@ def summary_facts(summary: "Summary") -> dict[str, Any]:
         "files": summary.files,
         "bytes": summary.bytes,
         "units": number_of(summary.units_billed),
+        "cash": number_of(summary.cash_billed),
         "is_complete": summary.is_complete,
     }
 
@@ -258,7 +269,7 @@ def row_facts(row: "Row", saved: SavedFile | None = None) -> dict[str, Any]:
         "external_task_id": row.external_task_id,
         "attempts": row.attempts,
         **{moment: moment_of(getattr(row, moment)) for moment in moments},
-        "units": None if row.snapshot is None else number_of(row.snapshot.final_unit_deduction),
+        **_bill_of(row.snapshot),
         "error": error_facts(row.error),
         **_confirmation_of(row.snapshot),
     }

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,15 +16,15 @@ import typer
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.formatting import plural
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import parse_address, require_pillow
 from kling_async.cli.request_checks import make_folder
 from kling_async.cli.service_options import EmulatedServiceOptions
+from kling_async.cli.spending import unknown_amount
 from kling_async.cli.terminal import print_error
 from kling_async.client.budget import Budget
 from kling_async.policy.host_networks import is_surely_local
-from kling_async.policy.spending import Amount
-from kling_async.wire.endpoints.video_models import UNIT_PRICE
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -41,6 +41,8 @@ Examples:
 """
 
 _TOKEN: Final = "KLING_MCP_TOKEN"  # noqa: S105 (the name of a variable)
+
+_WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 (it is compared with)
 
 _DEFAULT_UNITS: Final = 20.0
 """
@@ -79,11 +81,10 @@ class McpOptions:
         Return the budget of the server.
         """
         units = _DEFAULT_UNITS if self.max_units is None and self.max_cost is None else self.max_units
-        unknown = self.unknown_units
         return Budget(
             units=units,
             cost=self.max_cost,
-            unknown=None if unknown is None else Amount(unknown, unknown * float(UNIT_PRICE)),
+            unknown=unknown_amount(self.unknown_units),
         )
 
 
@@ -97,7 +98,7 @@ def mcp(*, options: McpOptions, service: EmulatedServiceOptions) -> None:
     try:
         from kling_async.integrations.mcp import TaskLog  # noqa: PLC0415 (the SDK takes 2 s)
     except ImportError as error:
-        if error.name != "mcp":
+        if error.name not in {"mcp", "jinja2", "PIL"}:
             raise
         print_error(str(error))
         raise typer.Exit(ExitCode.USAGE) from None
@@ -105,6 +106,9 @@ def mcp(*, options: McpOptions, service: EmulatedServiceOptions) -> None:
     address = None if options.http is None else parse_address(options.http, "--http")
     if address is not None and token is None and not is_surely_local(address[0]):
         what = f"others could spend your money: set {_TOKEN}, or listen on 127.0.0.1"
+        raise typer.BadParameter(what, param_hint="--http")
+    if address is not None and address[0] in _WILDCARDS and not options.host_name:
+        what = f"requests to {address[0]} come by another name, and are refused without it: add --host-name NAME"
         raise typer.BadParameter(what, param_hint="--http")
     if service.is_emulated:
         require_pillow()
@@ -132,14 +136,21 @@ async def _serve(
         with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is the normal end of this command
             if address is None:
                 await serve_stdio(server)
-            elif not await _serve_http(server, address, token, options.host_name or ()):
+            elif not await _serve_http(server, address, token, options.host_name or (), operations.stopping.set):
                 return ExitCode.USAGE
-    print_error(f"Spent: {budget.spent}.")
+    running = len(client.unfinished)
+    print_error(
+        f"Spent: {budget.spent}.", *([f"Still running: {plural(running, 'task')}; see {log.path}"] if running else [])
+    )
     return ExitCode.SUCCESS
 
 
 async def _serve_http(
-    server: "MCPServer[None]", address: tuple[str, int], token: str | None, host_names: Sequence[str]
+    server: "MCPServer[None]",
+    address: tuple[str, int],
+    token: str | None,
+    host_names: Sequence[str],
+    on_stop: Callable[[], object],
 ) -> bool:
     # Return whether the address can be used.
     from kling_async.integrations.mcp import listen, serve_http  # noqa: PLC0415
@@ -151,5 +162,5 @@ async def _serve_http(
         return False
     host, port = listener.getsockname()[:2]
     print_error(f"Serving at http://{f'[{host}]' if ':' in host else host}:{port}/mcp (press Ctrl-C to stop)")
-    await serve_http(server, listener, token=token, host_names=host_names)
+    await serve_http(server, listener, token=token, host_names=host_names, on_stop=on_stop)
     return True

@@ -271,7 +271,7 @@ def parse_out(text: str) -> "Path | Storage":
         raise typer.BadParameter(str(error)) from None
 
 
-GIVE_UP_AFTER: Final = "Seconds to try an unreachable service (default 120, at first 15)"
+GIVE_UP_AFTER: Final = "Seconds to keep trying (default 120)"
 """
 The help of `--give-up-after`.
 """
@@ -308,7 +308,7 @@ Latency: TypeAlias = Annotated[
     str, typer.Option(metavar="MIN:MAX", callback=check_latency, help="Seconds that a task takes.")
 ]
 Name: TypeAlias = Annotated[
-    str, typer.Option(metavar="NAME", help="Such as {number}-{prompt}-{index}{ext}", show_default=False)
+    str, typer.Option(metavar="NAME", help="Like {number}-{prompt}-{index}{ext}", show_default=False)
 ]
 Out: TypeAlias = Annotated[
     Path,

@@ -12,6 +12,7 @@ from kling_async.cli.options import check_name
 from kling_async.cli.request_checks import check_requests, make_ready
 from kling_async.cli.screen import open_screen_beside
 from kling_async.cli.service_options import EmulatedServiceOptions
+from kling_async.cli.spending import SpendingOptions
 from kling_async.cli.task_board import TaskBoard
 from kling_async.cli.task_runner import TaskRunner
 from kling_async.media.naming import DEFAULT_NAME, TASK_FIELDS
@@ -25,6 +26,7 @@ __all__ = ["run_requests"]
 async def run_requests(
     requests: Sequence[TaskRequest],
     service: EmulatedServiceOptions,
+    spending: SpendingOptions,
     out: Path | Storage,
     *,
     name: str = DEFAULT_NAME,
@@ -45,7 +47,7 @@ async def run_requests(
     seconds = timeout or max(endpoint_of(type(request)).timeout for request in requests)
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(service.make_emulator()) if service.is_emulated else None
-        client = service.make_client(server)
+        client = service.make_client(server, budget=spending.make_budget())
         files = max(endpoint_of(type(request)).files(request) for request in requests)
         check_name(name, TASK_FIELDS, files=files, is_one=len(requests) == 1)
         await check_requests(client, requests, has_options=has_options)

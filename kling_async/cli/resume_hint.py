@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from kling_async.cli.service_options import ServiceOptions
+from kling_async.media.naming import DEFAULT_NAME
 from kling_async.media.storage import Storage
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 
@@ -25,10 +26,11 @@ def resume_command(
     service: ServiceOptions,
     folder: Path | Storage | None,
     kind: str = DEFAULT_ENDPOINT.name,
+    name: str = DEFAULT_NAME,
 ) -> str:
     """
     Return the command that runs *verb* ("wait" or "save") on *task_ids* of the endpoint *kind* at the same service, and
-    saves to *folder* unless that is None.
+    saves to *folder* unless that is None, under names from the template *name*.
     """
     given = task_ids if len(task_ids) <= SHOWN else ["-"]
     looks_like_options = given is task_ids and any(task_id.startswith("-") for task_id in given)
@@ -38,6 +40,7 @@ def resume_command(
     if folder is not None:
         words += ["--save"] if verb == "wait" else []
         words += ["--out", str(folder)]
+        words += ["--name", name] if name != DEFAULT_NAME else []
     if service.base_url is not None:
         words += ["--base-url", service.base_url]
     if service.dialect is not None:

@@ -18,6 +18,7 @@ from kling_async.cli.options import AsJson, Name, out_option, require_pillow, ti
 from kling_async.cli.request_checks import in_words
 from kling_async.cli.request_runner import run_requests
 from kling_async.cli.service_options import EmulatedServiceOptions
+from kling_async.cli.spending import SpendingOptions
 from kling_async.cli.terminal import print_error
 from kling_async.media.naming import DEFAULT_NAME
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
@@ -54,13 +55,18 @@ def _command_of(endpoint: Endpoint[Any]) -> Callable[..., None]:
         out: Annotated[Any, out_option("results/")] = Path("results"),
         name: Name = DEFAULT_NAME,
         as_json: AsJson = False,
+        spending: SpendingOptions,
         service: EmulatedServiceOptions,
         timeout: Annotated[float, timeout_option(int(endpoint.timeout))] = endpoint.timeout,
     ) -> None:
         request = _request_of(endpoint, fields or [])
         if service.is_emulated:
             require_pillow()
-        run(run_requests([request], service, out, name=name, timeout=timeout, as_json=as_json, has_options=False))
+        run(
+            run_requests(
+                [request], service, spending, out, name=name, timeout=timeout, as_json=as_json, has_options=False
+            )
+        )
 
     return command
 

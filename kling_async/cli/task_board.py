@@ -18,7 +18,7 @@ from kling_async.errors import KlingError, SubmissionUncertain, WaitTimeout
 from kling_async.media.saved_files import FileKey
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import caption_of, endpoint_of
-from kling_async.wire.tasks import TaskResult, TaskStatus
+from kling_async.wire.tasks import BalanceDeduction, TaskResult, TaskStatus
 
 __all__ = ["TaskBoard", "TaskRow", "TaskStage", "file_order"]
 
@@ -137,6 +137,11 @@ class TaskRow:
         snapshot = self.handle.snapshot if self.handle is not None else None
         return snapshot.final_unit_deduction if snapshot is not None else None
 
+    @property
+    def cash(self) -> BalanceDeduction | None:
+        snapshot = self.handle.snapshot if self.handle is not None else None
+        return snapshot.final_balance_deduction if snapshot is not None else None
+
     def seconds(self, now: float) -> float:
         """
         Return the seconds from acceptance to the last file, or to *now* if it has not ended; 0 before acceptance.
@@ -234,6 +239,17 @@ class TaskBoard:
         return ", ".join(f"{format_units(units)} for {titles[pack]}" for pack, units in packs.items())
 
     @property
+    def cash(self) -> str:
+        """
+        The money that the service reports as taken from the balance; empty if there was none.
+        """
+        paid: dict[str | None, Decimal] = {}
+        for cash in (row.cash for row in self.rows):
+            if cash is not None and cash.quota:
+                paid[cash.currency] = paid.get(cash.currency, Decimal(0)) + cash.quota
+        return ", ".join(f"{format_units(amount)} {currency or ''}".rstrip() for currency, amount in paid.items())
+
+    @property
     def errors(self) -> list[KlingError]:
         return [row.error for row in self.rows if row.error is not None]
 
@@ -260,5 +276,6 @@ class TaskBoard:
             "tasks": counts,
             **files,
             "units": self.units,
+            **({"cash": self.cash} if self.cash else {}),
             "seconds": f"{self.seconds:.1f}",
         }

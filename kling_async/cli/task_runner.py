@@ -227,8 +227,18 @@ class TaskRunner:
         by_kind: dict[str, list[str]] = {}
         for task_id in known:
             by_kind.setdefault(kinds.get(task_id, DEFAULT_ENDPOINT.name), []).append(task_id)
-        commands = (resume_command(verb, ids, self.service, self.folder, kind) for kind, ids in by_kind.items())
+        commands = (
+            resume_command(verb, ids, self.service, self.folder, kind, self._lasting_name())
+            for kind, ids in by_kind.items()
+        )
         return ["", what, *(f"  {command}" for command in commands)]
+
+    def _lasting_name(self) -> str:
+        # The template of file names, if it means the same in another command: that knows neither prompts, nor numbers,
+        # nor how many files each task has.
+        templates = {self.name(row) for row in self.board.rows}
+        name = templates.pop() if len(templates) == 1 else DEFAULT_NAME
+        return DEFAULT_NAME if "{number" in name or "{prompt" in name or "{index" not in name else name
 
     def _kinds(self) -> dict[str, str]:
         # The names of the endpoints of all tasks.

@@ -21,6 +21,7 @@ from kling_async.cli.options import (
 )
 from kling_async.cli.request_runner import run_requests
 from kling_async.cli.service_options import EmulatedServiceOptions
+from kling_async.cli.spending import SpendingOptions
 from kling_async.media.naming import DEFAULT_NAME
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.image_to_video import ImageToVideo
@@ -80,6 +81,7 @@ def video(
     out: Annotated[Any, out_option("videos/")] = Path("videos"),
     name: Name = DEFAULT_NAME,
     as_json: AsJson = False,
+    spending: SpendingOptions,
     service: EmulatedServiceOptions,
     timeout: Annotated[float, timeout_option(1800)] = 1800.0,
 ) -> None:
@@ -92,4 +94,4 @@ def video(
     requests = fields.make_requests(texts)
     if service.is_emulated:
         require_pillow()
-    run(run_requests(requests, service, out, name=name, timeout=timeout, as_json=as_json))
+    run(run_requests(requests, service, spending, out, name=name, timeout=timeout, as_json=as_json))

@@ -21,6 +21,7 @@ from kling_async.errors import BudgetExceeded
 from kling_async.policy.arguments import check_kind, check_seconds, refuse
 from kling_async.policy.spending import Amount, amount_of_call, amount_of_task
 from kling_async.wire.calls.call import Call
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 
@@ -34,6 +35,7 @@ The share of all requests that belong to no journal.
 """
 
 
+@explained
 class Budget:
     """
     A limit of what may be spent, for a client or a batch. Several may share one.
@@ -135,6 +137,7 @@ class Book:
     lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
     _shares: "dict[str, Share]" = attrs.field(factory=dict, init=False)
     _waiters: "dict[asyncio.Future[None], asyncio.AbstractEventLoop]" = attrs.field(factory=dict, init=False)
+    _left: "dict[str, list[Reservation]]" = attrs.field(factory=dict, init=False)  # by task id
 
     def __str__(self) -> str:
         spent, reserved = _said(self.spent, self.limit), _said(self.reserved, self.limit)
@@ -271,6 +274,23 @@ class Book:
         with self.lock:
             self._shares[name] = share
         return share
+
+    def leave(self, task_id: str, reservation: "Reservation") -> None:
+        """
+        Remember what is reserved for a task that nobody watches now.
+        """
+        with self.lock:
+            self._left.setdefault(task_id, []).append(reservation)
+
+    def pick_up(self, task_id: str) -> "list[Reservation]":
+        """
+        Return what is reserved for a task that a client has left running, and that is watched again.
+        """
+        with self.lock:
+            found = self._left.pop(task_id, [])
+            for reservation in found:
+                reservation.resume()
+        return found
 
     def admit(self, amount: Amount) -> None:
         """
@@ -421,15 +441,21 @@ class Reservation:
         with self.share.book.lock:
             self._end(ReservationState.RELEASED)
 
-    def keep(self) -> None:
+    def keep(self, task_id: str | None = None) -> None:
         """
         Keep what is reserved although nobody watches what becomes of it: it may have been charged.
+
+        Args:
+            task_id: Of its task, which a client may pick up; None if it is not known.
         """
-        with self.share.book.lock:
+        book = self.share.book
+        with book.lock:
             if self.state is ReservationState.RUNNING:
                 self.share.running -= 1
                 self.state = ReservationState.KEPT
-                self.share.book.wake()
+                if task_id is not None:
+                    book.leave(task_id, self)
+                book.wake()
 
     def resume(self) -> None:
         """

@@ -42,7 +42,7 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import Credentials
 from kling_async.wire.codec import write_request
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest, path_part, sources_of, with_fields
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of, with_fields
 from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.json_text import dumps
@@ -111,7 +111,7 @@ class ClientCore:
         queries = HttpStatusQueries(self.transport, polling.answer_timeout, dialect)
         self._poller = Poller(polling, queries, functools.partial(strategy_for, dialect))
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
-        self.tasks: Final = KnownTasks(self.transport, dialect, self._publisher, self.open, self._watch)
+        self.tasks: Final = KnownTasks(self.transport, dialect, self.spending, self._publisher, self.open, self._watch)
         self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
         self.calls: Final = OneShotCalls(self.transport, self.spending, self.open)
         self.free_calls: Final = FreeCalls(self.transport, dialect, self.open)
@@ -264,7 +264,7 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
-        path_part(task_id)  # rejects text that cannot be an id
+        endpoint.one(task_id)  # rejects text that cannot be an id
         submission = Submission(request.external_task_id)
         lease = self._acquire_running(endpoint, request)
         events = self._publisher.begin(endpoint, request)

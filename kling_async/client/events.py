@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from kling_async.errors import KlingError
+from kling_async.policy.spending import Spent
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.tasks import TaskSnapshot
@@ -102,6 +103,8 @@ class TaskEvent:
         delay: Seconds until the next attempt; with RETRY only.
         paths: Saved files in the order of the result; with SAVED only.
         urls: URLs of files saved to a storage; with SAVED only.
+        spent: What the client's tasks have cost so far, this one included, as `client.spent`; with FINAL only. None for
+            a task picked up by its id.
     """
 
     kind: EventKind
@@ -115,6 +118,7 @@ class TaskEvent:
     delay: float | None = None
     paths: tuple[Path, ...] = ()
     urls: tuple[str, ...] = ()
+    spent: Spent | None = None
 
     @property
     def key(self) -> int | str | None:
@@ -151,6 +155,7 @@ class TaskEvents:
         delay: float | None = None,
         paths: Sequence[Path] = (),
         urls: Sequence[str] = (),
+        spent: Spent | None = None,
     ) -> None:
         """
         Publish one event. Only a KlingError is passed on as *error*. Exceptions in the listener are logged and ignored.
@@ -169,6 +174,7 @@ class TaskEvents:
             delay=delay,
             paths=tuple(paths),
             urls=tuple(urls),
+            spent=spent,
         )
         try:
             self._on_event(event)

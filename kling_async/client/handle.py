@@ -49,6 +49,7 @@ class TaskHandle:
         events: Publishes what happens to the task.
         unconfirmed: What callbacks without a valid signature have said; None if none came.
         unconfirmed_at: When the last of them came, in seconds of the loop's clock.
+        charge: What is reserved for the task in budgets; None for most of those that were picked up.
     """
 
     task_id: str
@@ -63,10 +64,11 @@ class TaskHandle:
     unconfirmed_at: float = attrs.field(default=-math.inf, init=False)
     watched_since: float | None = attrs.field(default=None, init=False)
     _lease: SlotLease | None = attrs.field(default=None, init=False)
-    _charge: Charge | None = attrs.field(default=None, init=False)
+    charge: Charge | None = attrs.field(default=None, init=False)
     _on_final: Callable[["TaskHandle"], object] | None = attrs.field(default=None, init=False)
     _on_unconfirmed: Callable[[TaskSnapshot], object] | None = attrs.field(default=None, init=False)
-    _waiters: dict["asyncio.Future[None]", None] = attrs.field(factory=dict, init=False)  # a set that keeps their order
+    _waiter: "asyncio.Future[None] | None" = attrs.field(default=None, init=False)  # one needs no dict
+    _others: dict["asyncio.Future[None]", None] | None = attrs.field(default=None, init=False)  # an ordered set
     _listeners: dict["asyncio.Queue[TaskSnapshot | KlingError]", None] | None = attrs.field(default=None, init=False)
 
     def __repr__(self) -> str:
@@ -122,12 +124,19 @@ class TaskHandle:
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
             timer = loop.call_later(timeout, _wake, waiter) if timeout is not None else None
-            self._waiters[waiter] = None
+            if self._waiter is None:
+                self._waiter = waiter
+            else:
+                others = self._others = self._others or {}
+                others[waiter] = None
             try:
                 self._watch(self)
                 await waiter
             finally:
-                del self._waiters[waiter]
+                if self._waiter is waiter:
+                    self._waiter = None
+                elif self._others is not None:
+                    del self._others[waiter]
                 if timer is not None:
                     timer.cancel()
                 del waiter, timer  # otherwise an error's traceback holds them and they hold the error, until a gc
@@ -172,7 +181,9 @@ class TaskHandle:
         """
         Whether a caller waits, or slots are held until the task's end is seen.
         """
-        return bool(self._waiters or self._listeners) or (self._lease is not None and not self._lease.is_released)
+        if self._waiter is not None or self._others or self._listeners:
+            return True
+        return self._lease is not None and not self._lease.is_released
 
     def accept(
         self,
@@ -190,10 +201,10 @@ class TaskHandle:
         """
         if self._lease is not None:
             self._lease.release()
-        if self._charge is not None and charge is not None:
-            charge.take_over(self._charge)
+        if self.charge is not None and charge is not None:
+            charge.take_over(self.charge)
         self.request = request
-        self._lease, self._charge = lease, charge
+        self._lease, self.charge = lease, charge
         self._on_final = on_final
         self._on_unconfirmed = on_unconfirmed
         self.events = events
@@ -213,8 +224,8 @@ class TaskHandle:
             for news in self._listeners:
                 news.put_nowait(later)
         if self.is_settled:
-            for waiter in self._waiters:
-                if not waiter.done():
+            for waiter in (self._waiter, *(self._others or ())):
+                if waiter is not None and not waiter.done():
                     waiter.set_result(None)
         self._report(later, held)
 
@@ -236,8 +247,8 @@ class TaskHandle:
         """
         if self.is_settled:
             return
-        for waiter in self._waiters:
-            if not waiter.done():
+        for waiter in (self._waiter, *(self._others or ())):
+            if waiter is not None and not waiter.done():
                 waiter.set_exception(attrs.evolve(error))  # a copy for each: a traceback belongs to one `raise`
         for news in self._listeners or ():
             news.put_nowait(attrs.evolve(error))
@@ -248,8 +259,8 @@ class TaskHandle:
         Give the task's slots back, since its end may never be seen, and return whether it still held some. What is
         reserved for it stays reserved.
         """
-        if self._charge is not None:
-            self._charge.keep()
+        if self.charge is not None:
+            self.charge.keep(self.task_id)
         lease, self._lease = self._lease, None
         if lease is None or lease.is_released:
             return False
@@ -260,15 +271,16 @@ class TaskHandle:
         # Report what is new since *before* to the client and to its events: each step once, however often it is seen.
         if self.is_final and self._lease is not None:  # the client keeps it until its files are known
             self._lease.release()
-        if self.is_final and self._charge is not None:
+        if self.is_final and self.charge is not None:
             has_succeeded = snapshot.task_status is TaskStatus.SUCCEEDED
             units, cash = snapshot.final_unit_deduction, snapshot.final_balance_deduction
-            self._charge.settle(units, cash, has_succeeded=has_succeeded)
+            self.charge.settle(units, cash, has_succeeded=has_succeeded)
         if self.is_settled:
             on_final, self._on_final = self._on_final, None
             if on_final is not None:
                 on_final(self)
-            self.events.publish(EventKind.FINAL, snapshot=snapshot)
+            spent = self.charge.spending.spent if self.charge is not None else None
+            self.events.publish(EventKind.FINAL, snapshot=snapshot, spent=spent)
         elif snapshot.task_status is TaskStatus.PROCESSING and (
             before is None or before.task_status is not snapshot.task_status
         ):

@@ -11,11 +11,12 @@ import attrs
 from kling_async.client.events import EventPublisher, TaskEvents
 from kling_async.client.handle import TaskHandle
 from kling_async.client.retries import find_in
+from kling_async.client.spending import Spending
 from kling_async.client.submission import may_be_task_of
 from kling_async.client.transport import Transport
 from kling_async.errors import InvalidRequest, TaskNotFound
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, path_part
+from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.responses import read_only_task, read_page, read_snapshot
 from kling_async.wire.tasks import TaskSnapshot
@@ -40,6 +41,7 @@ class KnownTasks:
 
     _transport: Transport
     _dialect: Dialect
+    _spending: Spending
     _publisher: EventPublisher
     _open: Callable[[], None]
     _watch: Callable[[TaskHandle], None]
@@ -65,10 +67,12 @@ class KnownTasks:
         """
         handle = self._handles.get(task_id)
         if handle is None:
-            path_part(task_id)  # rejects text that cannot be an id
+            endpoint.one(task_id)  # rejects text that cannot be an id
             if events is None:
                 events = self._publisher.pick_up(task_id, endpoint)
             handle = self._handles[task_id] = TaskHandle(task_id, None, self._watch, events, endpoint)
+            if self._spending.budget is not None:
+                handle.charge = self._spending.pick_up(task_id, endpoint)
         return handle
 
     def events_of(self, task_id: str) -> TaskEvents:

@@ -41,6 +41,13 @@ class Spending:
         if self.budget is not None:
             self.budget.book.check(self.budget.book.price_of(kind, request, self.dialect))
 
+    def pick_up(self, task_id: str, kind: Endpoint[Any]) -> "Charge | None":
+        """
+        Return the charge of a task that another client of the budget has left running; None if there is none.
+        """
+        found = self.budget.book.pick_up(task_id) if self.budget is not None else ()
+        return Charge(self, kind, tuple(found)) if found else None
+
 
 @attrs.define(eq=False)
 class Charge:
@@ -120,12 +127,15 @@ class Charge:
         for each in self.reservations:
             each.release()
 
-    def keep(self) -> None:
+    def keep(self, task_id: str | None = None) -> None:
         """
         Keep what is reserved although nobody watches what becomes of it: it may be charged.
+
+        Args:
+            task_id: Of its task; None if it is not known.
         """
         for each in self.reservations:
-            each.keep()
+            each.keep(task_id)
 
     def take_over(self, earlier: "Charge") -> None:
         """

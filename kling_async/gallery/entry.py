@@ -30,7 +30,8 @@ class GalleryEntry:
         settings: The other fields of the request, in the order in which they are shown; names are the wire's.
         index: The file's place among those of its task; counts from 0.
         seconds: Seconds from the task's acceptance to its end, or to the last file if that is known.
-        units: The cost of the whole task.
+        units: What the whole task was billed in units.
+        cash: The same of what it was billed in cash.
         state: A word to filter by.
         error: Why there is no file, or why some are missing.
     """
@@ -45,6 +46,7 @@ class GalleryEntry:
     task_id: str | None = None
     seconds: float | None = None
     units: Decimal | None = None
+    cash: Decimal | None = None
     state: str = "done"
     error: str | None = None
 

@@ -3,6 +3,7 @@ Reads the journal of a batch as gallery entries.
 """
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +51,7 @@ def entries_of_row(row: Row, dialect: Dialect | None) -> Iterator[GalleryEntry]:
         task_id=row.task_id,
         seconds=_seconds(row),
         units=row.snapshot.final_unit_deduction if row.snapshot is not None else None,
+        cash=_cash(row),
         state=row.state.value,
         error=_error(row),
     )
@@ -64,6 +66,11 @@ def entries_of_row(row: Row, dialect: Dialect | None) -> Iterator[GalleryEntry]:
 
 def _seconds(row: Row) -> float | None:
     return row.ended_at - row.accepted_at if row.accepted_at is not None and row.ended_at is not None else None
+
+
+def _cash(row: Row) -> Decimal | None:
+    cash = row.snapshot.final_balance_deduction if row.snapshot is not None else None
+    return cash.quota if cash is not None else None
 
 
 def _error(row: Row) -> str | None:

@@ -19,6 +19,7 @@ import jinja2
 from markupsafe import Markup
 
 from kling_async import __version__
+from kling_async.gallery.bill import Bill
 from kling_async.gallery.earlier_page import EarlierPage, stamp_of
 from kling_async.gallery.entry import GalleryEntry
 from kling_async.gallery.tile import Tile, address_from, make_tile, tile_of
@@ -55,7 +56,9 @@ def write_gallery(entries: Iterable[GalleryEntry], path: str | Path, *, title: s
             part.open("x", encoding="utf-8", errors="replace") as file,
             ThreadPoolExecutor(_WORKERS) as threads,
         ):
-            file.writelines(_render(title, note, _in_order(entries, target.parent, earlier, threads)))
+            bill = Bill()
+            tiles = _in_order(bill.adding(entries), target.parent, earlier, threads)
+            file.writelines(_render(title, note, tiles, bill))
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -89,7 +92,7 @@ def _finished(tile: Future[Tile] | Tile) -> Tile:
     return tile if isinstance(tile, Tile) else tile.result()
 
 
-def _render(title: str, note: str, tiles: Iterator[Tile]) -> Iterator[str]:
+def _render(title: str, note: str, tiles: Iterator[Tile], bill: Bill) -> Iterator[str]:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -113,6 +116,7 @@ def _render(title: str, note: str, tiles: Iterator[Tile]) -> Iterator[str]:
         script=Markup(script),  # noqa: S704
         version=__version__,
         tiles=tiles,
+        bill=bill,  # complete when all tiles are
     )
 
 

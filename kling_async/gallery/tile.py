@@ -152,14 +152,20 @@ def _facts(entry: GalleryEntry, folder: Path, preview: Preview | None = None) ->
     yield "State", entry.state
     if entry.seconds is not None:
         yield "Took", f"{entry.seconds:.1f} s"
-    if entry.units is not None:
-        n = entry.settings.get("n", 1)
-        yield "Units", f"{entry.units.normalize():f}" + ("" if n == 1 else f" for {n} pictures")
+    yield from _bill(entry)
     if entry.task_id is not None:
         yield "Task", entry.task_id
     if entry.path is not None:
         is_below = entry.path.is_relative_to(folder)
         yield "File", entry.path.relative_to(folder).as_posix() if is_below else entry.path.name
+
+
+def _bill(entry: GalleryEntry) -> Iterator[tuple[str, str]]:
+    if entry.units is not None:
+        n = entry.settings.get("n", 1)
+        yield "Units", f"{entry.units.normalize():f}" + ("" if n == 1 else f" for {n} pictures")
+    if entry.cash is not None:
+        yield "Cash", f"{entry.cash.normalize():f}"
 
 
 def _measures(preview: Preview) -> Iterator[tuple[str, str]]:

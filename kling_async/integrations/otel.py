@@ -171,6 +171,8 @@ def _outcome(snapshot: TaskSnapshot) -> _Attributes:
     outcome: _Attributes = {"kling.status": snapshot.status_word, "kling.files": len(snapshot.task_result.files)}
     if snapshot.final_unit_deduction is not None:
         outcome["kling.units"] = float(snapshot.final_unit_deduction)
+    if (cash := snapshot.final_balance_deduction) is not None:
+        outcome["kling.cash"] = float(cash.quota)
     if snapshot.task_status is TaskStatus.FAILED:
         outcome["error.type"] = "TaskFailed"
     return outcome

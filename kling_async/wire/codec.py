@@ -17,6 +17,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from kling_async.wire.endpoints.inputs import FileSource
 from kling_async.wire.field_metadata import WireForm, form_of, is_always_sent
+from kling_async.wire.json_text import SHARES_NAMES, with_shared_names
 from kling_async.wire.result_lists import read_output, write_output
 from kling_async.wire.scalars import (
     exact_bool,
@@ -58,7 +59,7 @@ def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> Task
         task_status=status,
         status_word=word,
         request_id=request_id or read_request_id(fields.get("request_id")),
-        raw=task,
+        raw=task if SHARES_NAMES else with_shared_names(task),
         **known,
     )
 

@@ -42,10 +42,10 @@ def explained(kind: type[T]) -> type[T]:
 def _explain(kind: type, init: Callable[..., None], values: Sequence[object], named: Mapping[str, object]) -> None:
     # Return if the names are right: then the error is another one, such as that of a converter.
     _, *parameters = inspect.signature(init).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+    if any(each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL) for each in parameters):
         return
-    known = tuple(parameter.name for parameter in parameters)
-    unnamed = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    known = tuple(each.name for each in parameters)
+    unnamed = [each.name for each in parameters if each.kind is not each.KEYWORD_ONLY]
     if len(values) > len(unnamed):
         _refuse_values(kind.__name__, len(values), unnamed, known[len(unnamed) :])
     given = {*unnamed[: len(values)], *named}

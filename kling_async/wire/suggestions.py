@@ -86,11 +86,6 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "key": ("api_key",),
     "apitoken": ("api_key",),
     "token": ("api_key",),
-    "accesskey": ("api_key",),
-    "secretkey": ("api_key",),
-    "ak": ("api_key",),
-    "sk": ("api_key",),
-    "secret": ("api_key",),
     "url": ("base_url",),
     "host": ("base_url",),
     "apibase": ("base_url",),
@@ -111,7 +106,13 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
 Words of other services, and the fields that mean the same here; see `_squashed`.
 """
 
+_PAIR: Final = 'give both keys first, as AccessKey("…", "…")'
 _ELSEWHERE: Final[Mapping[str, str]] = {
+    "access_key": _PAIR,
+    "secret_key": _PAIR,
+    "ak": _PAIR,
+    "sk": _PAIR,
+    "secret": _PAIR,
     "request": "give the request first, without a name",
     "timeout": "`generate` and `TaskHandle.wait` take it",
 }
@@ -122,7 +123,8 @@ Names that belong elsewhere.
 _PART: Final = 3
 _MOST: Final = 3
 """
-The characters of a name that may stand for names of which it is a part, and the number of these.
+The characters of a name that may stand for names of which it is a part, or which are parts of it, and the number of
+these.
 """
 
 _SECRET_WORDS: Final = ("key", "token", "secret", "passw", "auth", "credential")
@@ -140,7 +142,7 @@ def nearest_names(name: str, known: Collection[str]) -> tuple[str, ...]:
         return synonyms
     near = difflib.get_close_matches(squashed[:100], spelled, n=2, cutoff=0.75)
     if not near and len(squashed) >= _PART:
-        near = [each for each in spelled if squashed in each][:_MOST]
+        near = [each for each in spelled if squashed in each or (len(each) >= _PART and each in squashed)][:_MOST]
     return tuple(spelled[each] for each in near)
 
 

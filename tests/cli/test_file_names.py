@@ -2,10 +2,13 @@
 `--name` of the commands that save files: numbers and words of the prompts, as the demo names its files.
 """
 
+import shlex
 from pathlib import Path
 
+import attrs
 import pytest
 
+from kling_async.emulator import faults
 from tests.cli.conftest import Here, ServedBy
 from tests.fakes.batches import files_in
 
@@ -103,3 +106,27 @@ def test_folder_may_be_called_like_a_file(served: ServedBy) -> None:
 
     assert 0 == ended.code
     assert ["a-cat.png"] == files_in(Path("cat.png"))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("{task_id}/{index}{ext}", " --name '{task_id}/{index}{ext}'"),
+        (READABLE, ""),
+        ("{number}-{index}{ext}", ""),
+        ("{task_id}{ext}", ""),
+    ],
+)
+def test_command_that_saves_the_rest_names_files_alike(served: ServedBy, name: str, shown: str) -> None:
+    """
+    If the names mean the same there: it knows neither numbers nor prompts, nor how many files a task has.
+    """
+    kling = served(faults=[faults.status("download", 404)])
+
+    ended = kling("generate", "a fox", "a dog", "--name", name)
+
+    assert 1 == ended.code
+    assert f" --out pictures{shown} --base-url" in ended.out
+    [line] = [line for line in ended.out.splitlines() if line.startswith("  kling-async save ")]
+    kling.server.account.settings = attrs.evolve(kling.server.account.settings, faults=())
+    assert 2 != kling.here(*shlex.split(line)[1:]).code

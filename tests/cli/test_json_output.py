@@ -54,6 +54,7 @@ FACTS: Final[dict[str, Any]] = {
         {"kind": "image", "index": 1, "url": "http://x/1.png", "path": "1.png"},
     ],
     "units": 2.5,
+    "cash": None,
     "error": None,
 }
 

@@ -23,6 +23,18 @@ def test_asks_the_same_service() -> None:
     )
 
 
+def test_names_of_files_stay() -> None:
+    """
+    Where files are saved at all.
+    """
+    service, name = ServiceOptions(base_url=None, dialect=None), "{task_id}/{index}{ext}"
+
+    assert "kling-async save a --out here --name '{task_id}/{index}{ext}'" == resume_command(
+        "save", ["a"], service, Path("here"), name=name
+    )
+    assert "kling-async wait a" == resume_command("wait", ["a"], service, None, name=name)
+
+
 def test_id_that_looks_like_an_option() -> None:
     """
     It stands behind what ends them.

@@ -56,7 +56,7 @@ def test_names(served: ServedBy) -> None:
     (lost,) = (index for index, path in paths.items() if path is None)
     assert (1, "DownloadFailed") == (ended.code, line["error"]["class"])
     assert f"pictures/fox {1 - lost}.png" == paths[1 - lost]
-    assert "  kling-async save done-1 --out pictures --base-url" in ended.err
+    assert "  kling-async save done-1 --out pictures --name 'fox {index}{ext}' --base-url" in ended.err
 
 
 def test_storage(served: ServedBy) -> None:
@@ -114,7 +114,7 @@ def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["a", "b", "--name", "{index}{ext}"], "gives tasks of equal prompts one name"),
+        (["a", "b", "--name", "{index}{ext}"], "can give two tasks one name"),
         (["a", "--name", "fox{ext}"], "put {index} into it"),
         (["a", "--name", "{key}{ext}"], "unknown field {key}"),
         (["a", "--name", "{promt}{ext}"], "did you mean {prompt}?"),

@@ -18,11 +18,13 @@ from kling_async import (
     Amount,
     Budget,
     Done,
+    EventKind,
     Failed,
     ImageRequest,
     KlingClient,
     OmniImage,
     Spent,
+    TaskEvent,
     TaskResult,
     VideoEffect,
 )
@@ -221,6 +223,42 @@ async def test_task_that_nobody_waits_for_stays_reserved() -> None:
         assert (Amount(8, "0.028"), Amount(8)) == (budget.spent, budget.left)
         await client.submit(picture())
     assert (Amount(8, "0.028"), Amount(0), False) == (budget.reserved, budget.left, budget.book.may_free)
+
+
+@simulated
+async def test_task_that_another_client_picks_up_is_settled() -> None:
+    """
+    If it has the same budget; one without pays no attention to it.
+    """
+    service, budget = SocketlessService(), Budget(units=16)
+    async with service.client(budget=budget) as client:
+        first = await client.submit(picture())
+        other = await client.submit(picture())
+    async with service.client(budget=budget) as client, service.client() as stranger:
+        await stranger.handle(other.task_id).wait()
+        assert Amount(16, "0.056") == budget.reserved
+        await client.handle(first.task_id).wait()
+
+        assert (Amount(8, "0.028"), Amount(8, "0.028"), Spent()) == (budget.spent, budget.reserved, stranger.spent)
+        assert Spent(Decimal(8)) == client.spent
+
+
+@simulated
+async def test_events_say_what_was_spent() -> None:
+    """
+    Each end of a task, with the sum so far; that of a task of another program does not.
+    """
+    events: list[TaskEvent] = []
+    service = SocketlessService()
+    async with service.client(on_event=events.append) as client:
+        first = await client.generate(picture())
+        await client.generate(picture("kling-v2"))
+    async with service.client(on_event=events.append) as client:
+        await client.handle(first.task_id).wait()
+
+    ends = [event.spent for event in events if event.kind is EventKind.FINAL]
+    assert [Spent(Decimal(8)), Spent(Decimal(12)), None] == ends
+    assert {None} == {event.spent for event in events if event.kind is not EventKind.FINAL}
 
 
 @simulated

@@ -14,12 +14,14 @@ import kling_async
 from kling_async import (
     GATEWAY,
     Batch,
+    Budget,
     HttpOptions,
     ImageRequest,
     ImageToVideo,
     KlingClient,
     PollPolicy,
     RetryPolicy,
+    Shot,
     Slots,
     TextToVideo,
 )
@@ -85,6 +87,8 @@ CLIENT: Any = KlingClient
 RETRY: Any = RetryPolicy
 OPTIONS: Any = HttpOptions
 SLOTS: Any = Slots
+SHOT: Any = Shot
+BUDGET: Any = Budget
 BATCH: Any = Batch
 EMULATOR: Any = Emulator
 """
@@ -112,7 +116,8 @@ MADE: list[tuple[str, Callable[[], object], str]] = [
         lambda: CLIENT(key="sk-secret"),
         "^key=<str>: is not an argument of KlingClient; did you mean api_k",
     ),
-    ("sk", lambda: CLIENT(sk="sk-secret"), "^sk=<str>: .* did you mean api_key\\?"),
+    ("sk", lambda: CLIENT(ak="ak-secret", sk="sk-secret"), r'^ak=<str>: is no argument: .* AccessKey\("…", "…"\)'),
+    ("secret", lambda: CLIENT(secret_key="sk-secret"), r'^secret_key=<str>: is no argument: .* AccessKey\("…", "…"\)'),
     ("two keys", lambda: CLIENT("ak-secret", "sk-secret"), r'write KlingClient\(AccessKey\("…", "…"\)\)'),
     ("url", lambda: CLIENT("sk-1", url="https://x.example"), "did you mean base_url\\?"),
     ("concurrency", lambda: CLIENT("sk-1", concurrency=5), "did you mean slots\\?"),
@@ -124,6 +129,8 @@ MADE: list[tuple[str, Callable[[], object], str]] = [
     ),
     ("options", lambda: OPTIONS(timeout=5), "timeout=5: .* did you mean read_timeout"),
     ("slots", lambda: SLOTS(limits=5), "did you mean limit\\?"),
+    ("shot", lambda: SHOT("a cat", seconds=3), "not a field of Shot; did you mean duration\\?"),
+    ("budget", lambda: BUDGET(max_units=5), "max_units=<int>: .* of Budget; did you mean units\\?"),
     ("batch", lambda: BATCH("run.kling"), "^client=.*: is missing"),
     ("emulator", lambda: EMULATOR(latancy=(1, 2)), "did you mean latency\\?"),
 ]

@@ -17,6 +17,7 @@ from kling_async.cli.command_runner import end, run
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import require_pillow
 from kling_async.cli.service_options import BatchServiceOptions
+from kling_async.cli.spending import SpendingOptions
 from kling_async.cli.text_input import is_database
 
 __all__ = ["EXAMPLES", "batch"]
@@ -49,6 +50,7 @@ def batch(
         ),
     ] = None,
     options: BatchOptions,
+    spending: SpendingOptions,
     service: BatchServiceOptions,
 ) -> None:
     """
@@ -80,10 +82,10 @@ def batch(
         if journal_path is None or options.dry_run:
             from kling_async.cli.batch.dry_run import dry_run  # noqa: PLC0415 (reports do without it)
 
-            run(dry_run(opened, service, journal_path, options))
+            run(dry_run(opened, service, journal_path, options, spending))
         from kling_async.cli.batch.runner import run_batch  # noqa: PLC0415 (the others do without it)
 
-        run(run_batch(opened, journal_path, options, service, callback_server))
+        run(run_batch(opened, journal_path, options, service, spending, callback_server))
 
 
 def _check_combination(context: typer.Context) -> None:

@@ -12,6 +12,7 @@ import attrs
 from kling_async.cli.batch.input_parser import InputLine
 from kling_async.cli.formatting import FILE_NOUNS, count_files, describe_files, file_noun, format_units, plural
 from kling_async.cli.json_output import number_of
+from kling_async.policy.spending import Amount
 from kling_async.wire.dialects import GATEWAY, Dialect
 from kling_async.wire.endpoints.base import TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of, model_of
@@ -68,6 +69,8 @@ class CostEstimate:
     units: Decimal = attrs.field(default=Decimal(0), init=False)
     dollars: Decimal = attrs.field(default=Decimal(0), init=False)
     unpriced: int = attrs.field(default=0, init=False)
+    _more_units: Decimal = attrs.field(default=Decimal(0), init=False)  # of those of which only the most is known
+    _more_dollars: Decimal = attrs.field(default=Decimal(0), init=False)
 
     def add(self, line: InputLine) -> None:
         request = line.request
@@ -82,6 +85,9 @@ class CostEstimate:
         units = endpoint.units(request, self.dialect)
         if units is None:
             self.unpriced += 1
+            if (most_units := endpoint.units_at_most(request, self.dialect)) is not None:
+                self._more_units += most_units
+                self._more_dollars += most_units * (endpoint.unit_price or 0)
         else:
             self.units += units
             self.dollars += units * (endpoint.unit_price or 0)
@@ -91,6 +97,24 @@ class CostEstimate:
     @property
     def requests(self) -> int:
         return self.kinds.total()
+
+    @property
+    def most(self) -> Amount:
+        """
+        What all requests may cost at most, of those of which that is known.
+        """
+        return Amount(self.units + self._more_units, self.dollars + self._more_dollars)
+
+    def beyond(self, limit: Amount) -> str | None:
+        """
+        Return in words how the requests do not fit into *limit*; None if they do, as far as their prices are known.
+        """
+        units, cost, parts = self.most.units or Decimal(0), self.most.cost or Decimal(0), []
+        if limit.units is not None and units > limit.units:
+            parts.append(f"it may take {plural(units, 'unit')} of {format_units(limit.units)}")
+        if limit.cost is not None and cost > limit.cost:
+            parts.append(f"it may cost {Amount(cost=cost)} of {Amount(cost=limit.cost)}")
+        return " and ".join(parts) or None
 
     def lines(self) -> list[str]:
         """

@@ -2,10 +2,14 @@
 `--dry-run`: check what a batch would send, and estimate its cost. Nothing is sent.
 """
 
+import asyncio
 import json
 import os
 import sys
 from pathlib import Path
+from typing import Final
+
+import attrs
 
 from kling_async.cli.batch.cost_estimate import CostEstimate
 from kling_async.cli.batch.input_checks import check_input, good_lines
@@ -13,25 +17,40 @@ from kling_async.cli.batch.input_source import InputSource
 from kling_async.cli.batch.options import BatchOptions
 from kling_async.cli.batch.progress import state_counts
 from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.formatting import plural
 from kling_async.cli.options import emulated_dialect
+from kling_async.cli.packs import LATE, units_left
 from kling_async.cli.request_checks import RequestChecks
 from kling_async.cli.service_options import ServiceOptions
+from kling_async.cli.spending import SpendingOptions
 from kling_async.cli.terminal import write_line
 from kling_async.client.credentials import find_dialect
 from kling_async.client.limits.limiter import Slots
-from kling_async.errors import NotAuthenticated
+from kling_async.errors import KlingError, NotAuthenticated
+from kling_async.policy.spending import Amount
 from kling_async.wire.dialects import Dialect
 
 __all__ = ["dry_run"]
 
+ACCOUNT_TIMEOUT: Final = 10.0
+"""
+Seconds to wait for what the account has left.
+"""
+
 
 async def dry_run(
-    source: InputSource, service: ServiceOptions, journal: Path | None, options: BatchOptions
+    source: InputSource,
+    service: ServiceOptions,
+    journal: Path | None,
+    options: BatchOptions,
+    spending: SpendingOptions,
 ) -> ExitCode:
     """
-    Print the requests in *source* and what they cost. It needs no key.
+    Print the requests in *source*, what they cost, and whether that fits into the limits and what the account has left.
+    It needs no key: without one, the account is not asked.
     """
     dialect = _dialect_of(service)
+    budget = spending.make_budget()
     checks = RequestChecks(dialect, Slots(service.slots))
     estimate = CostEstimate(dialect)
     checked = await check_input(source, checks, skips_invalid=options.skip_invalid, on_valid=estimate.add)
@@ -45,6 +64,9 @@ async def dry_run(
     lines = estimate.lines()
     if journal is not None:
         lines += _already_sent(journal)
+    if budget is not None and (excess := estimate.beyond(budget.limit)):
+        lines += ["", f"Not all of it fits into the limit: {excess}."]
+    lines += await _lines_of_account(service, estimate)
     for text in (*lines, "", "Nothing was sent."):
         write_line(sys.stdout, text)
     return ExitCode.SUCCESS
@@ -69,3 +91,25 @@ def _dialect_of(service: ServiceOptions) -> Dialect:
         return service.make_client(None).dialect
     except NotAuthenticated:
         return find_dialect(None, service.base_url or os.environ.get("KLING_BASE_URL", ""))
+
+
+async def _lines_of_account(service: ServiceOptions, estimate: CostEstimate) -> list[str]:
+    # What the packs have left, where the service tells and there is a key. A dry run does not fail because of it.
+    if service.is_emulated:
+        return []
+    try:
+        client = attrs.evolve(service, give_up_after=service.give_up_after or 3.0).make_client(None)
+    except KlingError:
+        return []
+    if not client.dialect.account_pages:
+        return []
+    try:
+        async with client, asyncio.timeout(ACCOUNT_TIMEOUT):
+            left = units_left(await client.account.resource_packs())
+    except (KlingError, TimeoutError) as error:
+        return ["", f"What the account has left is not known: {str(error) or 'the service does not answer'}"]
+    if left is None:
+        return ["", "The account has no pack that can be used now; it may be paid in cash."]
+    if (excess := estimate.beyond(Amount(left))) is not None:
+        return ["", f"It does not fit into the account's packs: {excess}. {LATE}"]
+    return ["", f"The account's packs have {plural(left, 'unit')} left, for all kinds of files. {LATE}"]

@@ -14,7 +14,7 @@ import typer
 
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import Row, State, Summary
-from kling_async.cli.batch.progress import files_line
+from kling_async.cli.batch.progress import files_line, units_line
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.formatting import file_noun, format_units
 from kling_async.cli.json_output import row_facts, summary_facts
@@ -74,7 +74,7 @@ def _counts(summary: Summary, reasons: Counter[str]) -> dict[str, str]:
         shown["  failed"] += f" ({kinds}{again})"
     if summary.kept:
         shown["  of these, kept"] = f"{summary.kept:,} (sent with another key; to continue, use that key and --new-key)"
-    return {**shown, **files_line(summary), "units": format_units(summary.units_billed or None)}
+    return {**shown, **files_line(summary), **units_line(summary)}
 
 
 def trace_file(path: Path, journal: Path | None, *, as_json: bool) -> ExitCode:

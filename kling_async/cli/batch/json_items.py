@@ -49,7 +49,10 @@ def read_json_lines(texts: Iterable[str]) -> Iterator[JsonItem]:
             except _DuplicateField as error:
                 yield JsonItem(number, None, text, str(error))
             except json.JSONDecodeError as error:
-                yield JsonItem(number, None, text, f"is not valid JSON: {error.msg} at column {error.colno}")
+                rule = f"is not valid JSON: {error.msg} at column {error.colno}"
+                if text.strip() == "{":
+                    rule = "begins an object of several lines; write each object on one line, or all into an array"
+                yield JsonItem(number, None, text, rule)
             except (ValueError, RecursionError):  # a number of thousands of digits, a thousand levels
                 yield JsonItem(number, None, text, _CANNOT)
             else:

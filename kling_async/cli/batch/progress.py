@@ -10,10 +10,10 @@ from typing import Final
 import attrs
 
 from kling_async.batch.records import Summary
-from kling_async.cli.formatting import count_files, describe_files, format_duration, format_size, plural
+from kling_async.cli.formatting import count_files, describe_files, format_duration, format_size, format_units, plural
 from kling_async.client.outcomes import Done, Failed
 
-__all__ = ["BatchProgress", "file_counts", "files_line", "state_counts"]
+__all__ = ["BatchProgress", "file_counts", "files_line", "state_counts", "units_line"]
 
 SAMPLES: Final = 120
 """
@@ -124,6 +124,8 @@ class BatchProgress:
         parts = [f"{ended:,}/{rows:,} ended", *state_counts(self.summary), describe_files(file_counts(self.summary))]
         if self.summary.units_billed:
             parts.append(plural(self.summary.units_billed, "unit"))
+        if self.summary.cash_billed:
+            parts.append(f"{format_units(self.summary.cash_billed)} in cash")
         return ", ".join([*parts, *self.outlook()])
 
     def outlook(self) -> list[str]:
@@ -152,6 +154,14 @@ def files_line(summary: Summary) -> dict[str, str]:
     if len(counts) == 1:
         return {nouns: f"{count:,} ({size})" for nouns, count in counts.items()}
     return {"files": f"{describe_files(counts)} ({size})"}
+
+
+def units_line(summary: Summary) -> dict[str, str]:
+    """
+    Return the lines of a report that say what was billed: the cash only if there was some.
+    """
+    cash = {"cash": format_units(summary.cash_billed)} if summary.cash_billed else {}
+    return {"units": format_units(summary.units_billed or None, unknown="none" if cash else "unknown"), **cash}
 
 
 def state_counts(summary: Summary) -> list[str]:

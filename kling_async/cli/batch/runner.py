@@ -31,21 +31,30 @@ from kling_async.cli.batch.input_checks import (
 from kling_async.cli.batch.input_parser import InputLine
 from kling_async.cli.batch.input_source import InputSource
 from kling_async.cli.batch.options import BatchOptions, CallbackServer, MissingRows
-from kling_async.cli.batch.progress import BatchProgress, files_line, state_counts
+from kling_async.cli.batch.progress import BatchProgress, files_line, state_counts, units_line
 from kling_async.cli.batch.resumable_emulator import resumable_emulator
 from kling_async.cli.batch.screen import BatchScreen, BatchView, open_screen
 from kling_async.cli.demo import request_counts
 from kling_async.cli.exit_codes import OS_ERROR_ADVICE, ExitCode, advice_for, exit_code
-from kling_async.cli.formatting import format_units, plural
+from kling_async.cli.formatting import plural
 from kling_async.cli.json_output import outcome_line
 from kling_async.cli.log_forwarding import forwarding_logs
 from kling_async.cli.options import check_name
 from kling_async.cli.request_checks import RequestChecks, in_words, make_ready, usage_error
 from kling_async.cli.service_options import ServiceOptions
+from kling_async.cli.spending import SpendingOptions
 from kling_async.cli.terminal import print_error, write_line
 from kling_async.client.client import KlingClient
 from kling_async.client.outcomes import Failed
-from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, StorageFull, SubmissionUncertain, WaitTimeout
+from kling_async.errors import (
+    BudgetExceeded,
+    DownloadFailed,
+    InvalidRequest,
+    KlingError,
+    StorageFull,
+    SubmissionUncertain,
+    WaitTimeout,
+)
 from kling_async.media.naming import ROW_FIELDS
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.redaction import shorten
@@ -62,6 +71,7 @@ T = TypeVar("T")
 _CONTINUES: Final = "Run the same command again to continue: the journal has the state of each row."
 
 _ADVICE: Final[Mapping[type[KlingError], str]] = {
+    BudgetExceeded: "to send the other rows, run the same command again with a larger limit",
     DownloadFailed: "the files are still at the service: run the same command again to save them",
     SubmissionUncertain: (
         "possibly created and paid for: check the vendor's console; to send those that are not there again, use "
@@ -80,6 +90,7 @@ async def run_batch(
     journal: Path,
     options: BatchOptions,
     service: ServiceOptions,
+    spending: SpendingOptions,
     callback_server: CallbackServer | None,
 ) -> ExitCode:
     """
@@ -96,7 +107,8 @@ async def run_batch(
             if callback_server is not None:
                 serving = callback_server.receiver.serve(callback_server.host, callback_server.port)
                 await _enter(stack, serving, "--listen")
-            runner = BatchRunner(client, Batch(journal, client, rebind=options.new_key), journal, options)
+            batch = Batch(journal, client, rebind=options.new_key, budget=spending.make_budget())
+            runner = BatchRunner(client, batch, journal, options)
             await runner.open(stack)
             await runner.add(source, checks, checked)
             await runner.run()
@@ -234,7 +246,7 @@ class BatchRunner:
         shown = {
             "rows": ", ".join(state_counts(summary)),
             **files_line(summary),
-            "units": format_units(summary.units_billed or None),
+            **units_line(summary),
             "seconds": f"{self.progress.seconds:.1f}",
         }
         self.screen.summary({**shown, **facts, "folder": str(self.options.out), "journal": str(self.journal)})

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from kling_async.batch.records import Summary
 from kling_async.cli.batch.progress import BatchProgress, file_counts, state_counts
-from kling_async.cli.formatting import describe_files, plural
+from kling_async.cli.formatting import describe_files, format_units, plural
 from kling_async.cli.terminal import (
     LiveOutput,
     PlainOutput,
@@ -209,6 +209,8 @@ def _draw_totals(progress: BatchProgress) -> list[RenderableType]:
     facts = [describe_files(file_counts(progress.summary))]
     if progress.summary.units_billed:
         facts.append(plural(progress.summary.units_billed, "unit"))
+    if progress.summary.cash_billed:
+        facts.append(f"{format_units(progress.summary.cash_billed)} in cash")
     facts += progress.outlook()
     lines = (Text(" · ".join(state_counts(progress.summary))), Text(" · ".join(facts), "dim"))
     for line in lines:

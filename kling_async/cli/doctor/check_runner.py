@@ -32,18 +32,21 @@ from kling_async.cli.doctor.service_checks import (
     check_clock,
     check_latency,
     check_lists,
+    check_packs,
     check_service,
     nearby,
     other_regions,
 )
 from kling_async.cli.doctor.setup_checks import check_address, check_connection, check_key, check_software
 from kling_async.cli.options import BaseUrl, DialectOption, parse_seconds
+from kling_async.client.calls.account import YEAR_AND_MORE
 from kling_async.client.credentials import find_base_url, find_credentials, find_dialect
 from kling_async.client.transport import Transport
 from kling_async.errors import InvalidRequest, KlingError, NotAuthenticated
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials, clock_offset
+from kling_async.wire.calls.account import RESOURCE_PACKS
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import several
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
@@ -53,10 +56,12 @@ from kling_async.wire.responses import read_page, read_snapshot
 
 __all__ = ["DoctorOptions", "examine"]
 
-_NETWORK_CHECKS: Final = ("connection", "service", "access", "clock", "lists", "latency")
+_NETWORK_CHECKS: Final = ("connection", "service", "access", "clock", "lists", "packs", "latency")
 """
 The checks that use the network, in order.
 """
+
+_NEEDS_KEY: Final = "needs a key that the service accepts"
 
 _EXTRAS: Final = {"Pillow": "pillow", "Jinja2": "jinja2", "rich": "rich"}
 
@@ -147,13 +152,18 @@ async def _examine_service(probe: "_Probe", dialect: Dialect, options: DoctorOpt
     yield access
     yield check_clock(result.offset, credentials)
     if access.state is FindingState.PROBLEM:
-        yield skipped("lists", "needs a key that the service accepts")
+        yield skipped("lists", _NEEDS_KEY)
     else:
         yield check_lists(dialect, *await probe.read_lists(dialect), credentials)
+    if access.state is FindingState.PROBLEM or not dialect.account_pages:
+        needs = f"{dialect.name} services do not show them" if not dialect.account_pages else _NEEDS_KEY
+        yield skipped("packs", needs)
+    else:
+        yield check_packs(await probe.read_packs())
     yield check_latency([await probe.read_unknown_task() for _ in range(3)])
     yield SLOTS
     if options.write_dialect is not None and access.state is not FindingState.PROBLEM:
-        yield await write_dialect(options.write_dialect, base_url, dialect, probe.ask)
+        yield await write_dialect(options.write_dialect, base_url, dialect, probe.ask, await probe.read_packs())
 
 
 def _versions() -> dict[str, str | None]:
@@ -231,6 +241,7 @@ class _Probe:
     credentials: Credentials
     timeout: float
     _transport: Transport = attrs.field(init=False)
+    _packs: ProbeResult | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         http = HttpOptions(connect_timeout=self.timeout, read_timeout=self.timeout)
@@ -257,6 +268,17 @@ class _Probe:
         page = await self.ask(DEFAULT_ENDPOINT.page(1, 1), read_page) if dialect.lists else None
         ids = (UNKNOWN_TASK_ID, f"{UNKNOWN_TASK_ID}-2")
         return page, await self.ask(several(ids), read_page) if dialect.ids_per_read > 1 else None
+
+    async def read_packs(self) -> ProbeResult:
+        """
+        Read the account's resource packs; once, since the vendor asks for one read in a second at most.
+        """
+        if self._packs is not None:
+            return self._packs
+        now = int(time.time() * 1000)
+        window = f"start_time={now - round(YEAR_AND_MORE.total_seconds() * 1000)}&end_time={now}"
+        self._packs = await self.ask(f"{RESOURCE_PACKS.path}?{window}", RESOURCE_PACKS.read)
+        return self._packs
 
     async def ask(self, path: str, parse: Callable[[Answer], object]) -> ProbeResult:
         """

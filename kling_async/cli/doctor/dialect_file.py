@@ -2,7 +2,6 @@
 Finds out about a service's dialect what free requests can tell, and writes it as a TOML file.
 """
 
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -13,7 +12,6 @@ import typer
 from kling_async.cli.doctor.findings import UNKNOWN_TASK_ID, Finding, FindingState, ProbeResult
 from kling_async.client.retries import may_repeat
 from kling_async.errors import AccountProblem, NotAllowed, NotAuthenticated
-from kling_async.wire.calls.account import RESOURCE_PACKS
 from kling_async.wire.dialects import DIALECTS, OFFICIAL, Dialect, toml_fields
 from kling_async.wire.endpoints.base import several
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
@@ -29,8 +27,6 @@ Sends a GET to a path, and reads the answer with a function.
 """
 
 MOST_IDS: Final = OFFICIAL.ids_per_read
-
-_DAY: Final = 86_400_000
 
 
 @attrs.frozen
@@ -58,14 +54,14 @@ def check_new_file(path: Path | None) -> Path | None:
     return path
 
 
-async def write_dialect(path: Path, base_url: str, dialect: Dialect, ask: Ask) -> Finding:
+async def write_dialect(path: Path, base_url: str, dialect: Dialect, ask: Ask, packs: ProbeResult) -> Finding:
     """
     Write to *path* what is found out about the service at *base_url*; other fields are as in *dialect*.
 
     Raises:
         OSError: The file cannot be written, or exists.
     """
-    facts = await find_facts(ask)
+    facts = await find_facts(ask, packs)
     _write(path, dialect_text(base_url, dialect, facts))
     found = [f"{name} = {text}" for name, text in toml_fields(attrs.evolve(dialect, **facts.known)).items()]
     shown = [line for line in found if line.partition(" ")[0] in facts.known]
@@ -79,10 +75,13 @@ def _write(path: Path, text: str) -> None:
         file.write(text)
 
 
-async def find_facts(ask: Ask) -> DialectFacts:
+async def find_facts(ask: Ask, packs: ProbeResult) -> DialectFacts:
     """
     Find out what free requests can tell. A field is known only if a task of the account proves it, or if the service
     refuses the request: an empty list may be an answer to anything.
+
+    Args:
+        packs: Of reading the account's packs, which is allowed once in a second.
     """
     page = await ask(DEFAULT_ENDPOINT.page(1, MOST_IDS), read_page)
     tasks: list[TaskSnapshot] = page.parsed or []
@@ -90,8 +89,6 @@ async def find_facts(ask: Ask) -> DialectFacts:
     # Known ids come last: a service that reads only the first id does not return them.
     padding = [f"{UNKNOWN_TASK_ID}-{number}" for number in range(MOST_IDS - len(ids))]
     many = await ask(several([*padding, *ids]), read_page)
-    now = int(time.time() * 1000)
-    packs = await ask(f"{RESOURCE_PACKS.path}?start_time={now - _DAY}&end_time={now}", RESOURCE_PACKS.read)
     answers: dict[str, bool | str] = {
         "lists": _verdict(page, is_proven=bool(tasks)),
         "external_ids": await _look_up(ask, tasks),

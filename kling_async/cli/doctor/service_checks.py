@@ -10,6 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 from kling_async.cli.doctor.findings import Finding, FindingState, ProbeResult, skipped
 from kling_async.cli.doctor.setup_checks import is_vendors, without_endpoint
 from kling_async.cli.exit_codes import ExitCode, code_of
+from kling_async.cli.formatting import plural
+from kling_async.cli.packs import LATE, units_left
 from kling_async.client.credentials import VENDOR_URL
 from kling_async.client.retries import may_repeat
 from kling_async.errors import (
@@ -35,6 +37,7 @@ __all__ = [
     "check_clock",
     "check_latency",
     "check_lists",
+    "check_packs",
     "check_service",
     "nearby",
     "other_regions",
@@ -271,6 +274,23 @@ def check_lists(
         name, error = broken[0]
         return Finding("lists", FindingState.WARNING, f"could not return {name}: {error}", "Try again later.")
     return Finding("lists", FindingState.OK, f"returns {' and '.join(asked)}")
+
+
+def check_packs(result: ProbeResult) -> Finding:
+    """
+    Report what is left of the account's resource packs, from the *result* of reading them.
+    """
+    if result.error is not None:
+        return skipped("packs", f"the service does not show them: {result.error}")
+    packs = result.parsed or ()
+    left = units_left(packs)
+    if left is None:
+        fact = "none can be used now" if packs else "the account has none"
+        return Finding("packs", FindingState.WARNING, fact, "Buy a pack, unless the account is paid in cash.")
+    fact = f"{plural(left, 'unit')} left"
+    if not left:
+        return Finding("packs", FindingState.WARNING, fact, f"Buy a pack, or tasks are refused. {LATE}")
+    return Finding("packs", FindingState.OK, fact, "To see whether a file fits: kling-async batch FILE --dry-run")
 
 
 def check_latency(results: Sequence[ProbeResult]) -> Finding:

@@ -102,7 +102,8 @@ class SlotLease:
         if was_accepted_now:
             bucket.most_granted = max(bucket.most_granted, self.n)
             bucket.adaptive.note_accepted(bucket.accepted, asyncio.get_running_loop().time())
-        bucket.move(self, LeaseState.HOLDING)
+        if self.state is not LeaseState.HOLDING:
+            bucket.move(self, LeaseState.HOLDING)
         if bucket.queue.count:
             bucket.admit()
 

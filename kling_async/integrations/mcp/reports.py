@@ -10,6 +10,9 @@ import itertools
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
+
+from mcp.types import CallToolResult, ContentBlock, TextContent
 
 from kling_async.integrations.mcp.contents import mime_type_of
 from kling_async.integrations.mcp.task_log import KnownTask
@@ -31,8 +34,10 @@ __all__ = [
     "TaskReport",
     "as_lines",
     "line_of",
+    "line_of_snapshot",
     "number_of",
     "record_report",
+    "result_of",
     "status_word",
     "task_report",
 ]
@@ -268,6 +273,20 @@ def line_of(task: KnownTask) -> TaskLine:
     )
 
 
+def line_of_snapshot(snapshot: TaskSnapshot, kind: str, prompt: str) -> TaskLine:
+    """
+    Return a task of the account as a line of a list.
+    """
+    return TaskLine(
+        task_id=snapshot.task_id,
+        kind=kind,
+        status=status_word(snapshot),
+        prompt=prompt,
+        created_at=None if snapshot.created_at is None else snapshot.created_at.isoformat(timespec="seconds"),
+        message=hide_secrets(snapshot.task_status_msg),
+    )
+
+
 def status_word(snapshot: TaskSnapshot | None) -> str:
     """
     Return a task's status as a word that models know: "succeeded" rather than the wire's "succeed".
@@ -288,6 +307,15 @@ def number_of(amount: Decimal | None) -> float | None:
     Return *amount* as a number of JSON.
     """
     return None if amount is None else float(amount)
+
+
+def result_of(text: str, report: Any, *contents: ContentBlock) -> CallToolResult:
+    """
+    Return the result of a tool: text that a model reads, the report for programs, and other contents.
+    """
+    return CallToolResult(
+        content=[TextContent(type="text", text=text), *contents], structured_content=dataclasses.asdict(report)
+    )
 
 
 def as_lines(tasks: Iterable[TaskLine]) -> str:

@@ -4,7 +4,6 @@ What the tools do, with one client for all calls: create tasks, wait, look, list
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -12,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.types import CallToolResult, TextContent
+from mcp.types import CallToolResult
 
 from kling_async.client.budget import Budget
 from kling_async.client.client import KlingClient
@@ -21,31 +20,31 @@ from kling_async.errors import InvalidRequest, KlingError, SubmissionUncertain
 from kling_async.integrations.mcp.contents import contents_of
 from kling_async.integrations.mcp.drafts import Drafts
 from kling_async.integrations.mcp.reports import (
-    AccountReport,
-    CostReport,
-    PackReport,
-    RecordList,
-    RecordReport,
     TaskLine,
     TaskList,
     as_lines,
     line_of,
-    number_of,
-    record_report,
+    line_of_snapshot,
+    result_of,
     status_word,
     task_report,
 )
 from kling_async.integrations.mcp.spending import Spending
 from kling_async.integrations.mcp.task_log import TaskLog
 from kling_async.integrations.mcp.waiting import wait_for
-from kling_async.media.input_files import read_inputs
 from kling_async.wire.endpoints.base import TaskRequest
-from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named, endpoint_of, model_of
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named
+from kling_async.wire.request_fields import shown
 from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus
 
-__all__ = ["SUBMIT_FOR", "AgentService"]
+__all__ = ["STATUSES", "SUBMIT_FOR", "AgentService"]
 
 AnyContext: TypeAlias = Context[Any, Any]
+
+STATUSES: Final = ("submitted", "processing", "succeeded", "failed", "uncertain")
+"""
+The statuses by which tasks can be listed. Services may have others, which lists show as they are.
+"""
 
 SUBMIT_FOR: Final = 30.0
 """
@@ -66,6 +65,7 @@ class AgentService:
     Attributes:
         log: The listener of the client's events.
         folder: Where files are saved.
+        stopping: Set it before the server is stopped: calls that wait end as if their time were over.
     """
 
     client: KlingClient
@@ -73,6 +73,7 @@ class AgentService:
     spending: Spending
     log: TaskLog
     folder: Path
+    stopping: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     @classmethod
     def of(
@@ -85,6 +86,7 @@ class AgentService:
             folder: Where files are saved. It must exist.
             is_remote: Whether callers may be on other machines. They can then send no files but those in the folder.
         """
+        log.open(client.base_url)
         drafts = Drafts(client.dialect, folder, is_remote=is_remote)
         return cls(client, drafts, Spending(budget, client.dialect), log, folder)
 
@@ -137,7 +139,7 @@ class AgentService:
         kind = self._kind_of(task_id, kind)
         snapshot = await self.client.get(task_id, kind)
         report = task_report(task_id, kind, snapshot, self._saved(task_id), _next_step(snapshot))
-        return _result(report.as_text(), report)
+        return result_of(report.as_text(), report)
 
     async def save(self, task_id: str, kind: str, name: str) -> CallToolResult:
         """
@@ -166,109 +168,27 @@ class AgentService:
         List the tasks of this server, or those of the account.
 
         Raises:
+            ToolError: There is no such status.
             KlingError: What `client.tasks` raises.
         """
+        if status and status not in STATUSES:
+            raise ToolError(f"status={shown(status)}: must be one of {', '.join(STATUSES)}")
         lines = [line_of(task) for task in self.log if kind in ("", task.kind)][::-1]
         if source == "account":
             lines = await self._account_lines(kind or DEFAULT_ENDPOINT.name, status, limit + 1)
         lines = [line for line in lines if status in ("", line.status)]
         listed = TaskList(lines[:limit], has_more=len(lines) > limit)
-        return _result(as_lines(listed.tasks) or "There are no such tasks.", listed)
-
-    async def library(self, kind: str, *, presets: bool, limit: int) -> CallToolResult:
-        """
-        List voices or elements: those of the account, or those of the service.
-
-        Raises:
-            KlingError: The service does not list them, or cannot be read.
-        """
-        of_kind = self.client.voices if kind == "voices" else self.client.elements
-        listed = of_kind.presets() if presets else of_kind.list()
-        records: list[RecordReport] = []
-        async with contextlib.aclosing(listed):
-            async for record in listed:
-                records.append(record_report(record))
-                if len(records) > limit:
-                    break
-        report = RecordList(records[:limit], has_more=len(records) > limit)
-        return _result("\n".join(f"{each.id}  {each.name}" for each in report.records) or "There are none.", report)
-
-    async def estimate(self, request: TaskRequest) -> CallToolResult:
-        """
-        Return what a request would cost, without sending it.
-
-        Raises:
-            InvalidRequest: It breaks rules of the service.
-        """
-        await self.check(request)
-        dialect = self.client.dialect
-        endpoint, price = endpoint_of(type(request)), self.spending.price_of(request)
-        report = CostReport(
-            kind=endpoint.name,
-            model=model_of(request, dialect),
-            units=number_of(endpoint.units(request, dialect)),
-            units_at_most=number_of(price.units),
-            dollars_at_most=number_of(price.cost),
-            files_at_most=endpoint.files(request),
-            fits_limit=self.spending.fits(request),
-            note=self.spending.note,
-        )
-        return _result(f"{endpoint.name}: at most {price}. {report.note}", report)
-
-    async def check(self, request: TaskRequest) -> None:
-        """
-        Check all rules of the service.
-
-        Raises:
-            InvalidRequest: The request breaks some.
-        """
-        _, broken = await read_inputs(request, self.client.dialect)
-        if broken:
-            raise InvalidRequest("; ".join(map(str, broken)), broken=tuple(broken))
-
-    async def account(self) -> CallToolResult:
-        """
-        Return what was spent, and the packs of the account if the service shows them.
-        """
-        packs: list[PackReport] = []
-        if self.client.dialect.account_pages:
-            packs = [
-                PackReport(
-                    name=pack.resource_pack_name,
-                    status=pack.status,
-                    units_total=number_of(pack.total_quantity),
-                    units_left=number_of(pack.remaining_quantity),
-                    valid_until=None if pack.invalid_time is None else pack.invalid_time.isoformat(timespec="seconds"),
-                )
-                for pack in await self.client.account.resource_packs()
-            ]
-        budget = self.spending.budget
-        limit, spent, reserved, left = budget.limit, budget.spent, budget.reserved, budget.left
-        report = AccountReport(
-            max_units=number_of(limit.units),
-            units_spent=number_of(spent.units) or 0.0,
-            units_reserved=number_of(reserved.units) or 0.0,
-            units_left=number_of(left.units),
-            max_dollars=number_of(limit.cost),
-            dollars_spent=number_of(spent.cost) or 0.0,
-            dollars_reserved=number_of(reserved.cost) or 0.0,
-            dollars_left=number_of(left.cost),
-            packs=packs,
-            note=self.spending.note,
-        )
-        lines = [self.spending.note]
-        lines += (
-            f"Pack {each.name}: {each.units_left} of {each.units_total} units left, {each.status}." for each in packs
-        )
-        return _result("\n".join(lines), report)
+        return result_of(as_lines(listed.tasks) or "There are no such tasks.", listed)
 
     async def _submit(self, request: TaskRequest, seconds: float, context: AnyContext) -> TaskHandle:
-        handle = await wait_for(self.client.submit(request), seconds, context, lambda: "waiting to be accepted")
+        handle = await wait_for(
+            self.client.submit(request), seconds, context, lambda: "waiting to be accepted", self.stopping
+        )
         if handle is None:
             raise ToolError(
                 f"The service did not accept the request within {seconds:g} s, mostly since all slots of the account "
-                "are in use. It was withdrawn. If it was just being sent, list_tasks will show its task. Wait for a "
-                "running task first, or try again later."
+                "are in use, or this server is being stopped. It was withdrawn. If it was just being sent, list_tasks "
+                "will show its task. Wait for a running task first, or try again later."
             )
         return handle
 
@@ -280,10 +200,11 @@ class AgentService:
                 seconds,
                 context,
                 lambda: f"task {handle.task_id} is {status_word(handle.snapshot)}",
+                self.stopping,
             )
         if not handle.is_settled:
             report = task_report(handle.task_id, kind, handle.snapshot, next_step=_still_running(handle))
-            return _result(report.as_text(), report)
+            return result_of(report.as_text(), report)
         result = await handle.wait(timeout=0)
         paths = self._saved(handle.task_id)
         if len(paths) < len(result.files):
@@ -292,24 +213,18 @@ class AgentService:
 
     async def _with_files(self, result: TaskResult, kind: str, paths: Any) -> CallToolResult:
         report = task_report(result.task_id, kind, result.snapshot, paths)
-        return _result(report.as_text(), report, *await contents_of(paths))
+        return result_of(report.as_text(), report, *await contents_of(paths))
 
     async def _account_lines(self, kind: str, status: str, most: int) -> list[TaskLine]:
         lines: list[TaskLine] = []
-        async for snapshot in self.client.tasks(kind, page_size=_PAGE):
-            known = self.log.get(snapshot.task_id)
-            line = TaskLine(
-                task_id=snapshot.task_id,
-                kind=kind,
-                status=status_word(snapshot),
-                prompt="" if known is None else known.prompt,
-                created_at=None if snapshot.created_at is None else snapshot.created_at.isoformat(timespec="seconds"),
-                message=task_report(snapshot.task_id, kind, snapshot).message,
-            )
-            if status in ("", line.status):
-                lines.append(line)
-            if len(lines) == most:
-                break
+        async with contextlib.aclosing(self.client.tasks(kind, page_size=_PAGE)) as snapshots:
+            async for snapshot in snapshots:
+                known = self.log.get(snapshot.task_id)
+                line = line_of_snapshot(snapshot, kind, "" if known is None else known.prompt)
+                if status in ("", line.status):
+                    lines.append(line)
+                if len(lines) == most:
+                    break
         return lines
 
     def _kind_of(self, task_id: str, kind: str) -> str:
@@ -334,8 +249,3 @@ def _next_step(snapshot: TaskSnapshot) -> str:
 
 def _still_running(handle: TaskHandle) -> str:
     return f"It is still running and is paid for: call wait_for_task with task_id {handle.task_id}."
-
-
-def _result(text: str, report: Any, *contents: Any) -> CallToolResult:
-    fields = dataclasses.asdict(report)
-    return CallToolResult(content=[TextContent(type="text", text=text), *contents], structured_content=fields)

@@ -62,7 +62,7 @@ class KnownTask:
 @attrs.define(eq=False)
 class TaskLog:
     """
-    The tasks of this run and of earlier ones with the same file, the oldest first.
+    The tasks of this run, and of earlier ones with the same file and the same service, the oldest first.
 
     `note` is the client's listener. It is called in the step in which the service's answer is read, so no cancellation
     can come between them.
@@ -74,11 +74,16 @@ class TaskLog:
     NAME: ClassVar[str] = "kling-async-tasks.jsonl"
 
     path: Path
+    _service: str = attrs.field(default="", init=False)
     _tasks: dict[str, KnownTask] = attrs.field(factory=dict[str, KnownTask], init=False)
     _on_failure: dict[str, Callable[[], object]] = attrs.field(factory=dict[str, Callable[[], object]], init=False)
 
-    def __attrs_post_init__(self) -> None:
-        for task in _read(self.path):
+    def open(self, service: str) -> None:
+        """
+        Read the file, for tasks of a service, which is named by its URL. Call it before there are new tasks.
+        """
+        self._service = service
+        for task in _read(self.path, service):
             self._keep(task)
 
     def __iter__(self) -> Iterator[KnownTask]:
@@ -122,7 +127,7 @@ class TaskLog:
     def _add(self, task: KnownTask) -> None:
         self._keep(task)
         try:
-            _append(self.path, task)
+            _append(self.path, task, self._service)
         except OSError as error:
             reason = error.strerror or error
             _log.warning("task %s could not be noted in %s: %s", task.task_id, self.path, reason)
@@ -142,8 +147,9 @@ def _task_of(event: TaskEvent) -> KnownTask:
     )
 
 
-def _append(path: Path, task: KnownTask) -> None:
+def _append(path: Path, task: KnownTask, service: str) -> None:
     fields = {
+        "service": service,
         "task_id": task.task_id,
         "kind": task.kind,
         "prompt": task.prompt,
@@ -154,14 +160,15 @@ def _append(path: Path, task: KnownTask) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         size = os.fstat(descriptor).st_size
-        is_cut = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # by a disk that was full
+        os.lseek(descriptor, max(0, size - 1), os.SEEK_SET)
+        is_cut = size > 0 and os.read(descriptor, 1) != b"\n"  # by a disk that was full
         os.write(descriptor, b"\n" * is_cut + json.dumps(fields).encode() + b"\n")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _read(path: Path) -> Iterator[KnownTask]:
+def _read(path: Path, service: str) -> Iterator[KnownTask]:
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -169,6 +176,8 @@ def _read(path: Path) -> Iterator[KnownTask]:
     for line in lines[-_KEPT:]:
         try:
             fields: Any = json.loads(line)
+            if fields["service"] != service:  # such as an emulator, whose tasks have ended with it
+                continue
             yield KnownTask(
                 task_id=None if fields["task_id"] is None else str(fields["task_id"]),
                 kind=str(fields["kind"]),

@@ -14,11 +14,12 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
+from kling_async.integrations.mcp import account
 from kling_async.integrations.mcp.arguments import choice, object_of, plain_schema, text
 from kling_async.integrations.mcp.checked_tool import CheckedTool
 from kling_async.integrations.mcp.drafts import Draft
 from kling_async.integrations.mcp.reports import AccountReport, CostReport, KindReport, RecordList, TaskList, TaskReport
-from kling_async.integrations.mcp.service import AgentService, AnyContext
+from kling_async.integrations.mcp.service import STATUSES, AgentService, AnyContext
 from kling_async.integrations.mcp.spending import Approval
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 
@@ -33,8 +34,6 @@ _PICTURES_FOR: Final = 45
 """
 Seconds that calls wait by default: many client programs give up after 60.
 """
-
-_STATUSES: Final = ("submitted", "processing", "succeeded", "failed")
 
 _WAITING: Final = "Seconds to wait for the result; 0 returns the task id at once."
 
@@ -92,7 +91,9 @@ def _creating_tool(service: AgentService, draft: Draft, name: str, description: 
         request = draft(**fields)
         question = service.spending.question_for(request, context)
         if question is not None:
-            await service.check(request)  # nobody should be asked to pay for what cannot be sent
+            await account.check_rules(
+                request, service.client.dialect
+            )  # nobody should be asked to pay for what cannot be sent
         return question
 
     async def create(context: AnyContext, answer: Any, wait_seconds: float, **fields: Any) -> CallToolResult:
@@ -142,7 +143,7 @@ def _task_tools(service: AgentService) -> list[Tool]:
     async def list_tasks(
         source: Annotated[Literal["server", "account"], Field(description="Whose tasks.")] = "server",
         kind: Annotated[str, kind_schema] = "",
-        status: Annotated[str, choice("Only with this status.", _STATUSES)] = "",
+        status: Annotated[str, choice("Only with this status.", STATUSES)] = "",
         limit: Annotated[int, Field(description="Tasks to return at most.", ge=1, le=100)] = 20,
     ) -> Annotated[CallToolResult, TaskList]:
         return await service.tasks(source, kind, status, limit)
@@ -186,7 +187,7 @@ def _free_tools(service: AgentService) -> list[Tool]:
         kind: Annotated[str, choice("The kind of task.", kinds)],
         fields: Annotated[dict[str, Any], object_of("The request, by field, as for create_task.")],
     ) -> Annotated[CallToolResult, CostReport]:
-        return await service.estimate(service.drafts.request_of_kind(kind, fields))
+        return await account.estimate_cost(service.drafts.request_of_kind(kind, fields), service.spending)
 
     async def describe_kind(kind: Annotated[str, choice("The kind of task.", kinds)]) -> KindReport:
         return service.drafts.describe(kind)
@@ -197,10 +198,10 @@ def _free_tools(service: AgentService) -> list[Tool]:
         presets: Annotated[bool, Field(description="Those of the service, not those of the account.")] = False,
         limit: Annotated[int, Field(description="How many to return at most.", ge=1, le=500)] = 50,
     ) -> Annotated[CallToolResult, RecordList]:
-        return await service.library(kind, presets=presets, limit=limit)
+        return await account.list_library(service.client, kind, presets=presets, limit=limit)
 
     async def get_account() -> Annotated[CallToolResult, AccountReport]:
-        return await service.account()
+        return await account.describe_account(service.client, service.spending)
 
     return [
         _tool(
@@ -227,7 +228,8 @@ def _free_tools(service: AgentService) -> list[Tool]:
 
 
 def _tool(function: Callable[..., Any], annotations: ToolAnnotations, name: str, description: str) -> Tool:
-    tool = CheckedTool.from_function(function, name, description=description, annotations=annotations)
+    title = name.replace("_", " ").capitalize() + (" (costs money)" if annotations is _CREATES else "")
+    tool = CheckedTool.from_function(function, name, title, description, annotations=annotations)
     tool.parameters = plain_schema(tool.parameters)
     return tool
 

@@ -24,7 +24,6 @@ __all__ = [
     "ResultList",
     "TaskRequest",
     "as_tuple",
-    "path_part",
     "several",
     "sources_of",
     "stands_in_path",
@@ -76,20 +75,6 @@ def stands_in_path(any_id: str) -> bool:
     Return whether *any_id* can be the last part of a path: a path of dots leads elsewhere, an empty one to the list.
     """
     return len(any_id) <= ID_LENGTH and any_id.strip() not in ("", ".", "..") and any_id.isprintable()
-
-
-def path_part(any_id: str) -> str:
-    """
-    Return the id of a task as the last part of a path.
-
-    Raises:
-        InvalidRequest: No task can have this id.
-    """
-    if not stands_in_path(any_id):
-        rule = f"must be an id that can stand in a path, of at most {ID_LENGTH} characters"
-        broken = BrokenRule("task_id", repr(shorten(any_id)), rule)
-        raise InvalidRequest(str(broken), broken=(broken,))
-    return any_id if any_id.isascii() and any_id.isalnum() else quote(any_id, safe="")
 
 
 def as_tuple(items: Any) -> Any:
@@ -235,7 +220,11 @@ class Endpoint(Generic[R]):
         Raises:
             InvalidRequest: No task can have this id.
         """
-        part = path_part(any_id)
+        if not stands_in_path(any_id):
+            rule = f"must be an id that can stand in a path, of at most {ID_LENGTH} characters"
+            broken = BrokenRule("task_id", repr(shorten(any_id)), rule)
+            raise InvalidRequest(str(broken), broken=(broken,))
+        part = any_id if any_id.isascii() and any_id.isalnum() else quote(any_id, safe="")
         return f"/tasks?task_ids={part}" if self.legacy is not None else f"{self.path}/{part}"
 
     def sent_as(self, external_id: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import attrs
 
+from kling_async.wire.constructors import explained
 from kling_async.wire.endpoints.inputs import FileSource, describe_source, take_in
 from kling_async.wire.endpoints.new_standard import contents_of, settings_of, unknown_item, with_options
 from kling_async.wire.endpoints.video_source import url_of
@@ -37,6 +38,7 @@ def _image(source: Any) -> Any:
     return take_in(source, "image_list")
 
 
+@explained
 @attrs.frozen
 class Frame:
     """
@@ -51,6 +53,7 @@ class Frame:
     type: str | None = None
 
 
+@explained
 @attrs.frozen
 class InputVideo:
     """

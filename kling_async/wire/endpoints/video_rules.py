@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest, as_tuple
 from kling_async.wire.endpoints.rules import broken, choice_rule, flag_rule, number_rule, one_of, text_rule
@@ -93,6 +94,7 @@ class _ShotsRequest(VideoRequest, Protocol):
     def multi_prompt(self) -> "tuple[Shot, ...]": ...
 
 
+@explained
 @attrs.frozen
 class Shot:
     """

@@ -145,7 +145,8 @@ def is_sendable(prompt: str) -> bool:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "is not valid JSON: Expecting property name"),
+        ("{", "begins an object of several lines; write each object on one line"),
+        ("{x", "is not valid JSON: Expecting property name"),
         ("[1]", "must be an object"),
         ('"a fox"', "must be an object"),
         (

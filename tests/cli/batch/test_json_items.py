@@ -103,6 +103,17 @@ def test_broken_array(text: str | bytes, expected: list[str]) -> None:
     assert expected == [each[: len(part)] for each, part in zip(found, expected, strict=True)]
 
 
+def test_object_of_several_lines_is_told_what_to_do() -> None:
+    """
+    It is what editors and other programs write; each line of it would be an error.
+    """
+    first, *_ = read(json.dumps(FOX, indent=2))
+
+    assert (
+        "begins an object of several lines; write each object on one line, or all into an array" == first.broken[0].rule
+    )
+
+
 def test_array_may_be_larger_than_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Programs write it on one line; it is held in memory, so that its size is limited.

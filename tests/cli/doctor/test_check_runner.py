@@ -27,7 +27,9 @@ from tests.fakes.simulated_loop import simulated
 
 HOUR: Final = 3600.0
 PAIR: Final = AccessKey("an-access-key-of-the-tests", "a-secret-key-of-the-tests-of-32-bytes")
-CHECKS: Final = ["software", "key", "address", "connection", "service", "access", "clock", "lists", "latency", "slots"]
+CHECKS: Final = [
+    *("software", "key", "address", "connection", "service", "access", "clock", "lists", "packs", "latency", "slots")
+]
 
 
 @attrs.frozen

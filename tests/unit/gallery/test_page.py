@@ -88,6 +88,22 @@ def test_facts_are_told_in_words(paint: Paint, tmp_path: Path) -> None:
     assert re.findall(r'alt="([^"]+)"', page) == ["a fox", "b.png"]
 
 
+def test_bill_counts_each_task_once(paint: Paint, tmp_path: Path) -> None:
+    """
+    In units and in cash; a page that knows no bill shows none.
+    """
+    two = GalleryEntry(path=paint("a.png"), task_id="t-1", units=Decimal("16.0"))
+    other = GalleryEntry(path=paint("b.png"), task_id="t-2", units=Decimal(8), cash=Decimal("0.028"))
+    free = GalleryEntry(path=paint("c.png"), task_id="t-3")
+    failed = GalleryEntry(task_id="t-4", units=Decimal(0), state="failed")
+
+    assert '<p id="bill">Billed: 24 units and 0.028 in cash for 3 tasks</p>' in write(
+        tmp_path, two, attrs.evolve(two, path=paint("d.png")), other, free, failed
+    )
+    assert '<p id="bill">' not in write(tmp_path, free, failed)
+    assert '"Cash", "0.028"' in write(tmp_path, other)
+
+
 @pytest.mark.parametrize(
     ("name", "page", "shown"),
     [("one/a.png", "page.html", "one/a.png"), ("a.png", "pages/page.html", "a.png"), ("a.png", "page.html", "a.png")],

@@ -154,7 +154,7 @@ async def test_callback_settles_its_task_at_once() -> None:
         handle = scene.accepted(subscription)
         wait = await waiting(handle)
         [listener] = scene.receiver._listeners
-        [waiter] = handle._waiters
+        waiter = handle._waiter
         listener(subscription.key, DONE, True)
 
         assert (True, DONE) == (waiter.done(), handle.snapshot)

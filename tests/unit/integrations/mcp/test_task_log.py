@@ -14,6 +14,12 @@ from kling_async.integrations.mcp import TaskLog
 FOX = ImageRequest("a fox")
 
 
+def opened(path: Path, service: str = "https://service.example") -> TaskLog:
+    log = TaskLog(path)
+    log.open(service)
+    return log
+
+
 def submitted(task_id: str, prompt: str = "a fox", at: float = 1e9) -> TaskEvent:
     snapshot = TaskSnapshot(task_id=task_id, task_status=TaskStatus.SUBMITTED)
     request = ImageRequest(prompt)
@@ -24,11 +30,11 @@ def test_next_log_knows_the_tasks_of_the_earlier_one(tmp_path: Path) -> None:
     """
     Their ids, kinds, prompts and times, in their order.
     """
-    log = TaskLog(tmp_path / "log")
+    log = opened(tmp_path / "log")
     log.note(submitted("1", "a fox\nin snow", 1_000_000_000.0))
     log.note(submitted("2", at=1_000_000_001.0))
 
-    tasks = list(TaskLog(tmp_path / "log"))
+    tasks = list(opened(tmp_path / "log"))
 
     assert ["1", "2"] == [task.task_id for task in tasks]
     assert ("image-generation", "a fox in snow", 1e9, None) == (
@@ -40,11 +46,22 @@ def test_next_log_knows_the_tasks_of_the_earlier_one(tmp_path: Path) -> None:
     assert 0o600 == (tmp_path / "log").stat().st_mode & 0o777
 
 
+def test_tasks_of_other_services_are_not_listed(tmp_path: Path) -> None:
+    """
+    Such as those of an emulator, which have ended with it; they stay in the file.
+    """
+    opened(tmp_path / "log", "http://127.0.0.1:8765").note(submitted("1"))
+    opened(tmp_path / "log").note(submitted("2"))
+
+    assert ["2"] == [task.task_id for task in opened(tmp_path / "log")]
+    assert ["1"] == [task.task_id for task in opened(tmp_path / "log", "http://127.0.0.1:8765")]
+
+
 def test_log_follows_its_tasks(tmp_path: Path) -> None:
     """
     It knows their last snapshots and where their files were saved, and ignores tasks that it does not know.
     """
-    log = TaskLog(tmp_path / "log")
+    log = opened(tmp_path / "log")
     log.note(submitted("1"))
     done = TaskSnapshot(task_id="1", task_status=TaskStatus.SUCCEEDED)
     log.note(TaskEvent(kind=EventKind.FINAL, at=1e9, task_id="1", snapshot=done))
@@ -59,12 +76,12 @@ def test_only_uncertain_submits_are_kept_without_an_id(tmp_path: Path) -> None:
     """
     A submit that was refused has created nothing.
     """
-    log = TaskLog(tmp_path / "log")
+    log = opened(tmp_path / "log")
     for error in (RateLimited("too many"), SubmissionUncertain("lost"), SubmissionUncertain("lost again"), None):
         log.note(TaskEvent(kind=EventKind.NO_TASK, at=1e9, request=FOX, error=error))
 
     assert [(None, "lost"), (None, "lost again")] == [(task.task_id, task.problem) for task in log]
-    assert ["lost", "lost again"] == [task.problem for task in TaskLog(tmp_path / "log")]
+    assert ["lost", "lost again"] == [task.problem for task in opened(tmp_path / "log")]
 
 
 def test_damaged_lines_hide_no_others(tmp_path: Path) -> None:
@@ -72,19 +89,19 @@ def test_damaged_lines_hide_no_others(tmp_path: Path) -> None:
     A line that a full disk has cut is ended before the next one is written.
     """
     path = tmp_path / "log"
-    TaskLog(path).note(submitted("1"))
+    opened(path).note(submitted("1"))
     with path.open("a") as file:
         file.write('[]\n{"task_id": 7}\n"text"\n\n{"task_id": "cut')
-    TaskLog(path).note(submitted("2"))
+    opened(path).note(submitted("2"))
 
-    assert ["1", "2"] == [task.task_id for task in TaskLog(path)]
+    assert ["1", "2"] == [task.task_id for task in opened(path)]
 
 
 def test_disk_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """
     With the task's id; the task stays known for this run.
     """
-    log = TaskLog(tmp_path / "missing" / "log")
+    log = opened(tmp_path / "missing" / "log")
     with caplog.at_level(logging.WARNING):
         log.note(submitted("1"))
 

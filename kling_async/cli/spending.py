@@ -1,0 +1,47 @@
+"""
+What a command may spend: the options, and the budget that they create.
+"""
+
+from typing import Annotated
+
+import attrs
+import typer
+
+from kling_async.client.budget import Budget
+from kling_async.policy.spending import Amount
+from kling_async.wire.endpoints.video_models import UNIT_PRICE
+
+__all__ = ["SpendingOptions", "unknown_amount"]
+
+
+@attrs.frozen(kw_only=True)
+class SpendingOptions:
+    """
+    Limits of what a command spends; for `batch`, of what all runs of its journal spend.
+    """
+
+    max_units: Annotated[
+        float | None, typer.Option(metavar="N", min=0, help="Limit in units; --max-cost: in $", show_default=False)
+    ] = None
+    max_cost: Annotated[
+        float | None, typer.Option(metavar="N", min=0, hidden=True, help="Limit in US dollars, by the price list.")
+    ] = None
+    unknown_units: Annotated[
+        float | None,
+        typer.Option(metavar="N", min=0, hidden=True, help="What a request of unknown price counts under a limit."),
+    ] = None
+
+    def make_budget(self) -> Budget | None:
+        """
+        Return the budget; None without a limit.
+        """
+        if self.max_units is None and self.max_cost is None:
+            return None
+        return Budget(self.max_units, self.max_cost, unknown=unknown_amount(self.unknown_units))
+
+
+def unknown_amount(units: float | None) -> Amount | None:
+    """
+    Return what a request of unknown price counts: so many units, and dollars as if they were units for videos.
+    """
+    return None if units is None else Amount(units, float(UNIT_PRICE) * units)
