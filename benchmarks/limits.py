@@ -48,7 +48,7 @@ AT_MOST: Final[Mapping[str, Limit]] = {
     "choices/uvloop/CPU to plain": Limit(1.0),
     "commands/kling-async --help/CPU to typer, rich": Limit(1.6, held=2.2),
     "commands/kling-async status/CPU to KlingClient": Limit(1.3, held=1.8),
-    "commands/kling-async batch --status/CPU to KlingClient": Limit(1.3, held=1.9),
+    "commands/kling-async batch --status/CPU to KlingClient": Limit(1.3),
     "dry_run/kling-async batch --dry-run/CPU to rows read and checked": Limit(1.6, held=3.6),
     "pictures/drawn picture/CPU": Limit(0.06),
     "pictures/gallery of 400/time to bare thumbnails": Limit(1.15),

@@ -8,6 +8,7 @@ import contextlib
 import datetime as dt
 import enum
 import functools
+import heapq
 import operator
 import threading
 import time
@@ -35,6 +36,7 @@ The share of all requests that belong to no journal.
 """
 
 
+@explained
 @explained
 class Budget:
     """
@@ -308,8 +310,8 @@ class Book:
         if self.per is None:
             return None
         rest, now = self.spent.plus(self.reserved).plus(amount), self.clock()
-        entries = [entry for share in self._shares.values() for entry in share.entries]
-        for at, spent in sorted(entries, key=operator.itemgetter(0)):
+        entries = (share.entries for share in self._shares.values())  # each the oldest first
+        for at, spent in heapq.merge(*entries, key=operator.itemgetter(0)):
             rest = rest.minus(spent)
             if self._fits(rest):
                 return max(0.0, at + self.per - now)

@@ -92,12 +92,18 @@ class PollPolicy:
 
     Attributes:
         early: Time of the first poll, as a share of the time that similar tasks (same `duration_key`) recently took.
-        dense: Time between further polls, as a share of that time or of the task's age.
+        dense:
+            Time between further polls, as a share of that time or of the task's age. Tasks that are polled with few
+            requests are polled more often, and many tasks that end soon less often.
         min_delay: Minimum seconds between two such polls.
         first_delay: Seconds from acceptance to the first poll, and between polls, while that time is unknown.
         growth: Growth factor of a task's age between polls meanwhile, once that is more than `first_delay`.
-        max_delay: Maximum seconds between two polls, as far as `max_rate` allows.
-        max_rate: Maximum requests per second, for all tasks together.
+        max_delay:
+            Maximum seconds between two polls, as far as the rate allows; twice that for young tasks, if they are many,
+            are polled one by one, and it is unknown how long such tasks take.
+        max_rate:
+            Maximum requests per second, for all tasks together. None finds out what the service takes, beginning with
+            40: more while answers are quick, fewer after a refusal.
         miss_delay: Seconds after a failed poll; more after each further failure in a row, up to `max_delay`.
         width: Maximum number of concurrent polls.
         answer_timeout: Seconds after which a poll without a response is repeated.
@@ -108,14 +114,14 @@ class PollPolicy:
     """
 
     early: float = attrs.field(default=0.7, validator=_SHARE)
-    dense: float = attrs.field(default=0.036, validator=_SHARE)
-    min_delay: float = attrs.field(default=0.2, validator=valid_seconds)
+    dense: float = attrs.field(default=0.04, validator=_SHARE)
+    min_delay: float = attrs.field(default=0.1, validator=valid_seconds)
     first_delay: float = attrs.field(default=1.0, validator=valid_seconds)
     growth: float = attrs.field(default=1.05, validator=_GROWTH)
     max_delay: float = attrs.field(default=10.0, validator=valid_seconds)
-    max_rate: float = attrs.field(default=40.0, validator=_RATE)
+    max_rate: float | None = attrs.field(default=None, validator=attrs.validators.optional(_RATE))
     miss_delay: float = attrs.field(default=0.3, validator=valid_seconds)
-    width: int = attrs.field(default=8, validator=valid_whole)
+    width: int = attrs.field(default=16, validator=valid_whole)
     answer_timeout: float = attrs.field(default=10.0, validator=valid_seconds)
     not_found_grace: float = attrs.field(default=30.0, validator=valid_seconds)
     pictures_grace: float = attrs.field(default=30.0, validator=valid_seconds)

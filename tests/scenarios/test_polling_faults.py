@@ -1,5 +1,5 @@
 """
-A third of all polls fail, and every wait ends well and in time.
+A third of all polls fail, or some are refused at random, and every wait ends well and in time.
 """
 
 import asyncio
@@ -14,11 +14,15 @@ BAD_WEATHER = [
     faults.reset_before("query", rate=0.06),
     faults.stall("query", rate=0.06),
     faults.truncated("query", rate=0.06),
-    faults.bare_429("query", rate=0.06),
-    faults.status("query", 503, rate=0.06),
+    faults.status("query", 503, rate=0.12),
 ]
 """
 Together they strike 27 to 30 % of the looks; where two would, the first does.
+"""
+
+REFUSING = [faults.bare_429("query", rate=0.06)]
+"""
+A 429 says that there are too many polls, at whatever rate it is sent.
 """
 
 
@@ -50,3 +54,14 @@ async def test_frequent_faults_at_most_double_the_time(seeds: range) -> None:
     foul = await asyncio.gather(*(run(seed, BAD_WEATHER) for seed in seeds))
 
     assert [] == [seed for seed, good, bad in zip(seeds, fair, foul, strict=True) if bad > 2 * good]
+
+
+@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 20), marks=pytest.mark.thorough)], ids=str)
+@simulated
+async def test_service_that_refuses_at_random_is_asked_seldom_and_to_the_end(seeds: range) -> None:
+    """
+    All waits of 100 tasks succeed although the rate of polls falls again and again, and within a minute or so.
+    """
+    seconds = await asyncio.gather(*(run(seed, REFUSING) for seed in seeds))
+
+    assert max(seconds) < 90.0

@@ -131,7 +131,7 @@ def test_list_in_another_order_delays_no_result(monkeypatch: pytest.MonkeyPatch)
     The vendor does not promise the newest first.
     """
 
-    def oldest_first(account: Account, number: int, size: int) -> list[object]:
+    def oldest_first(account: Account, number: int, size: int, _: object = None) -> list[object]:
         return list(account._records[size * (number - 1) : size * number])
 
     monkeypatch.setattr(Account, "page", oldest_first)

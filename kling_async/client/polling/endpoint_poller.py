@@ -131,22 +131,25 @@ class EndpointPoller:
         return (tasks[start : start + size] for start in range(0, len(tasks), size))
 
     async def _run(self, plan: QueryPlan | None, tasks: Sequence[WatchedTask]) -> None:
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
         try:
             if plan is not None:
                 await self._poll_pages(plan, tasks)
             else:
                 await self._poll_by_ids(tasks)
         finally:
-            now = asyncio.get_running_loop().time()
+            now = loop.time()
             for task in tasks:
                 if not self.forget_if_over(task, now):
-                    self.schedule.note_polled(task.handle.task_id, now)  # no effect if it failed
+                    self.schedule.note_polled(task.handle.task_id, now, now - began_at)  # no effect if it failed
 
     async def _poll_by_ids(self, tasks: Sequence[WatchedTask]) -> None:
         now = asyncio.get_running_loop().time
         known = {task.handle.task_id: task.handle.snapshot for task in tasks}
         is_single = len(tasks) == 1
-        self._health.note_request(now())
+        sent_at = now()
+        self._health.rate.note_sent(sent_at)
         try:
             if is_single:
                 [task_id] = known
@@ -154,14 +157,16 @@ class EndpointPoller:
             else:
                 snapshots = await self._queries.several(self.endpoint, known)
         except KlingError as error:
-            self._health.apply_backpressure(error, now())
+            self._health.apply_backpressure(error, now(), sent_at)
             if not is_single and self._should_change_mode(QueryMode.SEVERAL, error):
                 # Querying each task singly will show whether the mode was refused or one of the tasks.
                 self._poll_singly(tasks, now())
             else:
                 self._note_failure(tasks, error, now())
             return
-        self._health.note_answer()
+        self._health.rate.note_answered(now(), sent_at)
+        if self._health.failures:
+            self._health.note_recovery()
         if not is_single:
             self._strategy.note_answer(QueryMode.SEVERAL)
         for task in tasks:
@@ -177,19 +182,23 @@ class EndpointPoller:
         now = asyncio.get_running_loop().time
         expected = [task for task in tasks if plan.covers(self._depth(task))]
         missing = {task.handle.task_id: task for task in tasks}
+        sent_at = now()
         try:
             for number in range(1, plan.pages + 1):
-                self._health.note_request(now())
+                sent_at = now()
+                self._health.rate.note_sent(sent_at)
                 snapshots, is_last = await self._queries.page(
                     self.endpoint, number, plan.page_size, _Known(self.watched)
                 )
-                self._health.note_answer()
+                self._health.rate.note_answered(now(), sent_at, is_typical=False)  # pages take longer than other polls
+                if self._health.failures:
+                    self._health.note_recovery()
                 for task_id, snapshot in snapshots.items():
                     self._record_from_page(task_id, snapshot, now(), is_due=missing.pop(task_id, None) is not None)
                 if is_last or not missing:
                     break
         except KlingError as error:
-            self._health.apply_backpressure(error, now())
+            self._health.apply_backpressure(error, now(), sent_at)
             if not self._should_change_mode(QueryMode.PAGES, error):
                 self._note_failure(tuple(missing.values()), error, now())
                 return

@@ -130,9 +130,11 @@ class Poller:
             return
         loop = asyncio.get_running_loop()
         now, until = loop.time(), math.inf
+        allowance = self.health.rate.allowance(now)
         for path, poller in tuple(self._endpoints.items()):
-            limit = self.policy.width - len(self._running)
+            limit = min(self.policy.width - len(self._running), allowance)
             polls = poller.due_polls(now, limit) if limit > 0 else ()
+            allowance -= len(polls)
             for poll in polls:
                 aio_task = loop.create_task(poll, name="kling_async poll")
                 self._running.add(aio_task)

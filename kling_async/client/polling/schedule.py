@@ -18,6 +18,7 @@ import attrs
 
 from kling_async.client.polling.durations import DurationEstimate, Kind
 from kling_async.client.polling.health import ServiceHealth
+from kling_async.client.polling.strategy import FEW_TASKS
 from kling_async.policy.policies import PollPolicy
 
 __all__ = ["PollSchedule"]
@@ -25,6 +26,41 @@ __all__ = ["PollSchedule"]
 SAMPLE_SIZE: Final = 5
 """
 Number of tasks of a sample group that are polled at a time, unless one request can query more.
+"""
+
+
+SAMPLE_PRICE: Final = 0.3
+"""
+Seconds by which all tasks of a group may be noticed later if that saves one request for each of them.
+"""
+
+HEAD_START: Final = 0.25
+"""
+Share of the delay between polls that the other tasks of a group get when the first one has ended: it is among the
+quickest, and the service's rate is found meanwhile.
+"""
+
+CROWD: Final = 5
+CROWD_DELAY: Final = 0.15
+"""
+If a poll of all tasks takes many requests, the seconds between two polls of a task grow with the logarithm of their
+number: from five requests on, so many more for each 2.7 times as many.
+"""
+
+FEW: Final = 0.8
+"""
+Share of the usual delay between polls for up to `FEW_TASKS`.
+"""
+
+EARLY: Final = 2.0
+"""
+The usual delay between polls is that many times as long while a task is younger than any that ended lately.
+"""
+
+ALONE: Final = 0.5
+SHARED: Final = 0.35
+"""
+The same for a task alone, and for several that one request shows.
 """
 
 
@@ -160,7 +196,7 @@ class PollSchedule:
             elif at < item.at:
                 heapq.heapreplace(self._heap, (item.at, ticket, item))
             else:
-                return max(at, self.health.ready_at)
+                return max(at, self.health.rate.ready_at)
         return math.inf
 
     def schedule_now(self, task_id: str, now: float) -> None:
@@ -170,9 +206,9 @@ class PollSchedule:
         if (entry := self._being_polled.pop(task_id, None)) is not None:
             self._book(entry, now)
 
-    def note_polled(self, task_id: str, now: float) -> None:
+    def note_polled(self, task_id: str, now: float, took: float = 0.0) -> None:
         """
-        A poll of a task was answered: schedule the next one; no effect if it is scheduled already.
+        A poll of a task was answered after *took* seconds: schedule the next one; no effect if it is scheduled already.
         """
         entry = self._being_polled.pop(task_id, None)
         if entry is None:
@@ -183,7 +219,8 @@ class PollSchedule:
         elif entry.callback_at > -math.inf and now < (overdue_at := self._overdue_at(entry)):
             self._book(entry, overdue_at)
         elif entry.group.duration.is_known or entry.group.kind is None:
-            self._book(entry, now + self._interval(entry, now))
+            interval = self._interval(entry, now)
+            self._book(entry, now + max(interval - took, interval / 2))  # a slow service is not asked without a break
         else:
             self._join_group(entry, now)
 
@@ -249,9 +286,10 @@ class PollSchedule:
         group.duration.add(seconds)
         group.first_delay = min(self.policy.early * group.duration.typical, group.duration.shortest)
         group.ticket = 0
+        later = now + HEAD_START * self._interval(entry, now)
         while group.entries:
             _, sampled = group.entries.popitem(last=False)
-            self._book(sampled, max(now, sampled.since + group.first_delay))
+            self._book(sampled, max(later, sampled.since + group.first_delay))
         for other in waiting:
             self._book(other, max(now, self._overdue_at(other)))
 
@@ -265,10 +303,10 @@ class PollSchedule:
     def _sample(self, group: SampleGroup, now: float, limit: float, due: list[_Entry]) -> None:
         # Add the tasks that were not seen for longest; while they are polled they are not in the group.
         group.last_polled_at = now
-        end = min(len(due) + max(SAMPLE_SIZE, self.per_request), limit)
-        while group.entries and len(due) < end:
+        start, size = len(due), max(SAMPLE_SIZE, self.per_request)
+        while group.entries and len(due) < min(start + size, limit):
             due.append(group.entries.popitem(last=False)[1])
-        self._book_group(group, now)
+        self._book_group(group, now, (len(due) - start) / size)
 
     def _join_group(self, entry: _Entry, now: float) -> None:
         entry.group.entries[entry.task_id] = entry
@@ -280,14 +318,20 @@ class PollSchedule:
         if not entry.group.entries:
             entry.group.ticket = 0
 
-    def _book_group(self, group: SampleGroup, now: float) -> None:
-        if group.entries:
-            oldest = next(iter(group.entries.values()))
-            first = oldest.since + group.first_delay
-            # However large the group is, each task is polled at least every `max_delay`.
-            size = min(max(SAMPLE_SIZE, self.per_request), len(group.entries))
-            latest = self.policy.max_delay * size / len(group.entries)
-            self._book(group, max(now, first, group.last_polled_at + min(self._interval(oldest, now), latest)))
+    def _book_group(self, group: SampleGroup, now: float, share: float = 1.0) -> None:
+        # If the last poll was only a share of a sample, the next comes sooner.
+        if not group.entries:
+            return
+        oldest = next(iter(group.entries.values()))
+        first, age, count = oldest.since + group.first_delay, now - oldest.since, len(group.entries)
+        interval = self._interval(oldest, now)
+        # To poll k tasks a second costs k requests a second until an end is found, which then is about 1 / k s old for
+        # each task of the group. The best k is the square root of their number by the age.
+        size = max(SAMPLE_SIZE, self.per_request)
+        worth = size * math.sqrt(SAMPLE_PRICE * max(age, group.first_delay) / count)
+        if self.per_request > 1 or age >= self.policy.max_delay:  # each task is polled at least that often
+            worth = min(worth, self.policy.max_delay * min(size, count) / count)
+        self._book(group, max(now, first, group.last_polled_at + share * min(interval, worth)))
 
     def _overdue_at(self, entry: _Entry) -> float:
         # A callback is overdue 1.5 times the usual duration after the last one.
@@ -296,8 +340,14 @@ class PollSchedule:
 
     def _interval(self, entry: _Entry, now: float) -> float:
         policy, duration, age = self.policy, entry.group.duration, now - entry.since
-        if duration.is_known:
-            interval = max(policy.min_delay, policy.dense * max(age, duration.typical))
-        else:
-            interval = max(policy.first_delay, (policy.growth - 1) * age)
-        return min(interval * self.health.slowdown(now), policy.max_delay)
+        if not duration.is_known:
+            return min(max(policy.first_delay, (policy.growth - 1) * age), policy.max_delay)
+        count = len(self._entries)
+        share = FEW if count <= FEW_TASKS else 1.0
+        if count <= self.per_request:
+            share = ALONE if count == 1 else SHARED
+        if age < duration.shortest:
+            share *= EARLY
+        usual = share * policy.dense * max(age, duration.typical)
+        crowded = CROWD_DELAY * math.log1p(count / self.per_request / CROWD)
+        return min(max(policy.min_delay, usual, crowded), policy.max_delay)

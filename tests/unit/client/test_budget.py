@@ -52,6 +52,14 @@ def test_argument_that_cannot_be_is_named(arguments: dict[str, Any], message: st
     assert message in str(raised.value)
 
 
+def test_near_name_is_answered_by_the_right_one() -> None:
+    """
+    As by other constructors.
+    """
+    with pytest.raises(InvalidRequest, match="did you mean units"):
+        Budget(unit=100)  # type: ignore[call-arg]
+
+
 def test_what_is_reserved_is_not_left() -> None:
     """
     What is spent in its place may be less, and the rest is left again.
