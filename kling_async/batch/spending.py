@@ -9,8 +9,9 @@ import attrs
 
 from kling_async.batch.journal import Journal
 from kling_async.batch.records import Row
-from kling_async.client.budget import Book, Budget, Reservation, Share
+from kling_async.client.budget import Budget
 from kling_async.client.client import KlingClient
+from kling_async.client.reservations import Book, Reservation, Share
 from kling_async.errors import BudgetExceeded
 from kling_async.policy.spending import Amount, amount_of_task, counted
 from kling_async.wire.dialects import Dialect

@@ -1231,7 +1231,7 @@ async def test_listed_pictures_survive_a_kill(tmp_path: Path) -> None:
         async with opened(server, path, **options) as batch, receiver.serve(port=port):
             await batch.add(["a lighthouse"])
             running = asyncio.ensure_future(outcomes_of(batch))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not (rows := [row for row in Reader(path).rows(State.ACCEPTED) if row.snapshot is not None]):
                     await asyncio.sleep(0.01)
             assert [False] == [row_facts(row)["is_confirmed"] for row in rows]

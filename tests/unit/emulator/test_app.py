@@ -130,7 +130,7 @@ async def test_seeds_snippet_gets_its_answer() -> None:
         request = urllib.request.Request(  # noqa: S310 (our own http address)
             f"{url}/v1/images/generations", json.dumps(GATEWAY_BODY).encode(), headers, method="POST"
         )
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return json.load(answer)
 
     async with Emulator(dialect=GATEWAY) as server:

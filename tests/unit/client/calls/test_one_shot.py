@@ -31,6 +31,7 @@ from kling_async.errors import (
 from kling_async.wire.calls.speech import SPEECH, Speech
 from tests.fakes.clients import BRISK, client_of, emulator
 from tests.fakes.scripted_server import ReceivedRequest, http_response, raw_server, scripted_server
+from tests.fakes.simulated_loop import simulated
 from tests.fakes.stepping_loop import SteppingLoop, is_cut_at
 
 POLICY = RetryPolicy(refused_for=300.0, give_up_after=120.0, max_retry_after=60.0)
@@ -265,19 +266,16 @@ async def test_polls_do_not_wait_for_calls() -> None:
     )
 
 
-async def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+@simulated
+async def test_patience_ends() -> None:
     """
     A service that never answers leaves the call uncertain.
     """
-    monkeypatch.setattr(one_shot, "PATIENCE", 0.05)
 
     async def listen(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with (
-        raw_server(listen) as url,
-        KlingClient("sk", base_url=url, http=HttpOptions(read_timeout=0.05)) as client,
-    ):
+    async with raw_server(listen) as url, KlingClient("sk", base_url=url) as client:
         with pytest.raises(SubmissionUncertain, match="no answer in time"):
             await speak(client)
 
