@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from kling_async import OFFICIAL, Amount, Budget, ImageRequest, VideoEffect
-from kling_async.client.budget import Reservation
+from kling_async.client.reservations import Reservation
 from kling_async.errors import BudgetExceeded, InvalidRequest
 from kling_async.wire import endpoint_of
 
