@@ -101,8 +101,9 @@ class Deadline:
 
     def _wait(self, turns: int) -> None:
         loop = asyncio.get_running_loop()
-        if self._due > loop.time():
-            self._timer = loop.call_at(self._due, self._wait, EXTRA_TURNS)
+        if self._due > (now := loop.time()):
+            # Not later than an answer that is expected from now on may end it.
+            self._timer = loop.call_at(min(self._due, now + self.read_timeout), self._wait, EXTRA_TURNS)
         elif turns > 0:
             self._timer = loop.call_later(TURN, self._wait, turns - 1)
         else:

@@ -205,17 +205,27 @@ class Book:
         Remember what is reserved for a task that nobody watches now.
         """
         with self.lock:
-            self._left.setdefault(task_id, []).append(reservation)
+            left = self._left.setdefault(task_id, [])
+            if reservation not in left:
+                left.append(reservation)
 
     def pick_up(self, task_id: str) -> "list[Reservation]":
         """
-        Return what is reserved for a task that a client has left running, and that is watched again.
+        Return what is reserved for a task that a client has left running. It stays as it is until its end is seen:
+        whoever asks may never wait for that.
         """
         with self.lock:
-            found = self._left.pop(task_id, [])
-            for reservation in found:
-                reservation.resume()
-        return found
+            return list(self._left.get(task_id, ()))
+
+    def forget(self, task_id: str, reservation: "Reservation") -> None:
+        """
+        Undo `leave`: its end was seen. Call it with the lock held.
+        """
+        left = self._left.get(task_id, [])
+        if reservation in left:
+            left.remove(reservation)
+        if not left:
+            self._left.pop(task_id, None)
 
     def admit(self, amount: Amount) -> None:
         """
@@ -345,6 +355,7 @@ class Reservation:
     amount: Amount
     state: ReservationState = ReservationState.RUNNING
     spent: tuple[float, Amount] | None = None
+    _task_id: str | None = attrs.field(default=None, init=False)  # under which the book has left it
 
     def spend(self, amount: Amount) -> None:
         """
@@ -379,6 +390,7 @@ class Reservation:
                 self.share.running -= 1
                 self.state = ReservationState.KEPT
                 if task_id is not None:
+                    self._task_id = task_id
                     book.leave(task_id, self)
                 book.wake()
 
@@ -397,6 +409,8 @@ class Reservation:
         self.share.running -= self.state is ReservationState.RUNNING
         self.share.reserved = self.share.reserved.minus(self.amount)
         self.state = state
+        if self._task_id is not None:
+            self.share.book.forget(self._task_id, self)
         self.share.book.wake()
         return True
 

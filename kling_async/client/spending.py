@@ -104,17 +104,17 @@ class Charge:
         """
         units, cash = snapshot.final_unit_deduction, snapshot.final_balance_deduction
         is_billed = units is not None or cash is not None
-        if self.has_bill or (self.has_ended and not is_billed):
-            return
         has_succeeded = snapshot.task_status is TaskStatus.SUCCEEDED
-        spent = self.spending.spent
-        self.spending.spent = Spent(
-            spent.units + (units or 0),
-            spent.cash + (0 if cash is None else cash.quota),
-            spent.unknown + (not is_billed and has_succeeded) - self.has_ended,
-        )
-        self.has_ended, self.has_bill = True, is_billed
-        for each in self.reservations:
+        is_news = not self.has_bill and (is_billed or not self.has_ended)
+        if is_news:
+            spent = self.spending.spent
+            self.spending.spent = Spent(
+                spent.units + (units or 0),
+                spent.cash + (0 if cash is None else cash.quota),
+                spent.unknown + (not is_billed and has_succeeded) - self.has_ended,
+            )
+            self.has_ended, self.has_bill = True, is_billed
+        for each in self.reservations if is_news else [one for one in self.reservations if one.spent is None]:
             each.spend(counted(units, cash, each.amount, self.kind.unit_price, has_succeeded=has_succeeded))
 
     def settle_call(self, units: Decimal | None) -> None:
@@ -146,6 +146,8 @@ class Charge:
         Replace an earlier charge of the same task, which must not count twice.
         """
         shares = {each.share for each in earlier.reservations}
+        for each in earlier.reservations:
+            each.resume()  # its end is watched again
         for each in self.reservations:
             if each.share in shares and each not in earlier.reservations:
                 each.release()

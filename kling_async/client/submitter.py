@@ -19,7 +19,7 @@ from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.bucket import SlotLease
 from kling_async.client.polling.poller import Poller
-from kling_async.errors import ClientClosed, SubmissionUncertain, UnexpectedAnswer
+from kling_async.errors import ClientClosed, KlingError, SubmissionUncertain, UnexpectedAnswer
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import shorten
@@ -181,10 +181,7 @@ class Submitter:
             raise
         except BaseException as error:
             self._give_up(delivery)
-            if isinstance(error, UnexpectedAnswer) and error.urls:  # files without a task may be charged
-                delivery.charge.settle_call(None)
-            else:
-                delivery.charge.release()
+            _settle_without_task(delivery, error)
             raise
 
     def _give_up(self, delivery: Delivery) -> None:
@@ -244,6 +241,15 @@ class Submitter:
     def _release_uncertain(self, lease: SlotLease) -> None:
         self._uncertain.pop(lease).cancel()
         lease.release()
+
+
+def _settle_without_task(delivery: Delivery, error: BaseException) -> None:
+    if isinstance(error, UnexpectedAnswer) and error.urls:  # files without a task may be charged
+        delivery.charge.settle_call(None)
+    elif delivery.is_exposed and not isinstance(error, KlingError):  # it says nothing about the task
+        delivery.charge.keep()
+    else:
+        delivery.charge.release()
 
 
 def _add_known(error: SubmissionUncertain, delivery: Delivery) -> None:

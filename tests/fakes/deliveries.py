@@ -39,6 +39,9 @@ class LonelyLease:
     async def reacquire(self) -> None:
         pass
 
+    def release(self) -> None:
+        pass
+
 
 class Recorder(SubmitObserver):
     """

@@ -179,10 +179,10 @@ class OneShotCalls:
         """
         self._open()
         call.check(request, self._spending.dialect)
+        body = RequestBody(dumps(write_request(request)), is_traceable=False, patience=PATIENCE)
         charge = Charge(self._spending, call)
         if self._spending.budget is not None:
             charge.reserve(request, _no_further)
-        body = RequestBody(dumps(write_request(request)), is_traceable=False, patience=PATIENCE)
         attempts = _Attempts(call, body, self._transport, self._room)
         aio_task = asyncio.get_running_loop().create_task(attempts.send(), name=f"kling_async {call.name}")
         self._running[aio_task] = attempts

@@ -120,6 +120,7 @@ class AdaptiveRate:
     most: float = math.inf
     rate: float = attrs.field(init=False)
     ready_at: float = attrs.field(default=-math.inf, init=False)
+    _rest_until: float = attrs.field(default=-math.inf, init=False)  # as the service has asked
     _refused_rate: float = attrs.field(default=math.inf, init=False)  # that was too high, as far as is known
     _cut_at: float = attrs.field(default=-math.inf, init=False)  # when it was refused
     _refusals: int = attrs.field(default=0, init=False)  # in a row
@@ -207,7 +208,7 @@ class AdaptiveRate:
         """
         if sent_at < self._cut_at:
             return
-        self.pause(now + min(FIRST_PAUSE * 2**self._refusals, LONGEST_PAUSE))
+        self.ready_at = max(self.ready_at, now + min(FIRST_PAUSE * 2**self._refusals, LONGEST_PAUSE))
         self._refusals = min(self._refusals + 1, 10)
         if not self._is_trusted:  # the pause was too short, or even a modest rate is too high
             self.rate = max(KEPT * self.rate, min(LEAST, self.rate)) if self.rate <= MODEST else self.rate
@@ -218,8 +219,9 @@ class AdaptiveRate:
 
     def pause(self, until: float) -> None:
         """
-        Send nothing before *until*.
+        Send nothing before *until*, as the service has asked, whatever it answers until then.
         """
+        self._rest_until = max(self._rest_until, until)
         self.ready_at = max(self.ready_at, until)
 
     def _cut(self, refused_rate: float, now: float) -> None:
@@ -234,7 +236,7 @@ class AdaptiveRate:
             self._cut(max(min(self._refused_rate, taken), KEPT_LEAST * self.rate), now)
         self._refusals, self._is_trusted = 0, True
         self._taken, self._taken_since = 0, now
-        self.ready_at = min(self.ready_at, max(now, sent_at + 1 / self.rate))
+        self.ready_at = max(self._rest_until, min(self.ready_at, max(now, sent_at + 1 / self.rate)))
 
     def _note_slow(self, now: float) -> None:
         self._slow_windows += 1

@@ -16,7 +16,7 @@ from mcp.types import CallToolResult
 from kling_async.client.budget import Budget
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
-from kling_async.errors import InvalidRequest, KlingError, SubmissionUncertain
+from kling_async.errors import InvalidRequest, SubmissionUncertain
 from kling_async.integrations.mcp.contents import contents_of
 from kling_async.integrations.mcp.drafts import Drafts
 from kling_async.integrations.mcp.reports import (
@@ -110,7 +110,7 @@ class AgentService:
             self.spending.allow(request)
         try:
             handle = await self._submit(request, max(wait_seconds, SUBMIT_FOR), context)
-        except (KlingError, ToolError) as error:
+        except BaseException as error:  # also if the call is cancelled: what may come of it counts within the limit
             if is_on_top and not isinstance(error, SubmissionUncertain):
                 self.spending.withdraw(request)
             raise

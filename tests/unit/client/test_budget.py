@@ -14,8 +14,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from kling_async import OFFICIAL, Amount, Budget, ImageRequest, VideoEffect
 from kling_async.client.reservations import Reservation
+from kling_async.client.spending import Charge, Spending
 from kling_async.errors import BudgetExceeded, InvalidRequest
 from kling_async.wire import endpoint_of
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 EFFECT = VideoEffect("hug", image="https://x.example/a.png")
 
@@ -406,3 +409,66 @@ def test_limit_can_be_extended_and_reduced_again() -> None:
     reservation.release()
     budget.book.reduce(price)
     assert (Amount(5), Amount(5)) == (budget.limit, budget.left)
+
+
+def charge(budget: Budget) -> Charge:
+    made = Charge(Spending(OFFICIAL, budget), IMAGE_GENERATION)
+    made.reserve(ImageRequest("a fox"), lambda: None)
+    return made
+
+
+DONE = TaskSnapshot(task_id="t", task_status=TaskStatus.SUCCEEDED, final_unit_deduction=Decimal(8))
+
+
+def test_task_that_is_picked_up_and_not_watched_to_its_end_keeps_nobody_waiting() -> None:
+    """
+    What is reserved for it can be picked up again, and is settled once.
+    """
+    budget = Budget(units=20)
+    charge(budget).keep("t")
+    first = Spending(OFFICIAL, budget).pick_up("t", IMAGE_GENERATION)
+    assert first is not None
+    del first
+    assert not budget.book.may_free
+    assert Amount(8) == Amount(budget.reserved.units)
+
+    second, third = (Spending(OFFICIAL, budget).pick_up("t", IMAGE_GENERATION) for _ in range(2))
+    assert second is not None
+    assert third is not None
+    second.settle(DONE)
+    third.settle(DONE)
+    assert [8, 0, 12] == [budget.spent.units, budget.reserved.units, budget.left.units]
+    assert Spending(OFFICIAL, budget).pick_up("t", IMAGE_GENERATION) is None
+
+
+def test_charge_that_takes_over_an_ended_one_is_settled_too() -> None:
+    """
+    A run of a journal takes up a task whose end the client has seen: what the run reserved for it does not stay so.
+    """
+    of_client, of_batch = Budget(units=20), Budget(units=20)
+    earlier = charge(of_client)
+    earlier.settle(DONE)
+    later = charge(of_client)
+    later.reservations += (of_batch.book.share("a-journal").reserve(Amount(8)),)
+    later.take_over(earlier)
+    later.settle(DONE)
+
+    assert [8, 0] == [of_client.spent.units, of_client.reserved.units]
+    assert [8, 0, False] == [of_batch.spent.units, of_batch.reserved.units, of_batch.book.may_free]
+
+
+def test_charge_that_takes_over_one_that_was_left_is_waited_for() -> None:
+    """
+    Its task is watched again.
+    """
+    budget = Budget(units=20)
+    earlier = charge(budget)
+    earlier.keep("t")
+    assert not budget.book.may_free
+    later = charge(budget)
+    later.take_over(earlier)
+
+    assert budget.book.may_free
+    assert 8 == budget.reserved.units
+    later.settle(DONE)
+    assert [8, 0, False] == [budget.spent.units, budget.reserved.units, budget.book.may_free]

@@ -17,6 +17,7 @@ import pytest
 from kling_async import (
     GATEWAY,
     OFFICIAL,
+    Budget,
     Dialect,
     EventKind,
     ImageRequest,
@@ -29,6 +30,7 @@ from kling_async.client import core
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.handle import TaskHandle
+from kling_async.client.spending import Charge, Spending
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import (
     ClientClosed,
@@ -41,7 +43,9 @@ from kling_async.errors import (
 )
 from kling_async.media.input_files import read_inputs
 from kling_async.media.semaphore import Semaphore
+from kling_async.wire.tasks import TaskSnapshot
 from tests.fakes.clients import BRISK, EAGER, LIGHTHOUSE, client_of, emulator
+from tests.fakes.deliveries import delivery
 from tests.fakes.gate import HELD
 from tests.fakes.simulated_loop import quiet_loop
 
@@ -888,3 +892,25 @@ async def test_address_of_the_caller_s_own_is_left_alone(receiver: CallbackRecei
 
         assert scribe.submit_key is None
         assert 0 == receiver.counts.received
+
+
+@pytest.mark.parametrize("has_left", [True, False])
+async def test_error_that_says_nothing_of_the_task_keeps_what_it_may_cost(*, has_left: bool) -> None:
+    """
+    If the request has left, it may be charged.
+    """
+    budget = Budget(units=20)
+    async with emulator(OFFICIAL) as server, client_of(server) as client:
+        sent = delivery()
+        sent.charge = Charge(Spending(OFFICIAL, budget), sent.endpoint)
+        sent.charge.reserve(sent.request, lambda: None)
+
+        async def work() -> TaskSnapshot:
+            assert sent.body is not None
+            sent.body.has_left = has_left
+            raise MemoryError
+
+        with pytest.raises(MemoryError):
+            await client.core.submitter.run(sent, work)
+
+    assert [8 if has_left else 0, False] == [budget.reserved.units, budget.book.may_free]

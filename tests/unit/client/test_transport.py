@@ -27,7 +27,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from kling_async.client import transport as module
-from kling_async.client.exchange import RequestBody
+from kling_async.client.exchange import Deadline, RequestBody
 from kling_async.errors import (
     AccountProblem,
     ClientClosed,
@@ -51,7 +51,7 @@ from kling_async.wire.responses import read_snapshot
 from tests.fakes.deliveries import delivery, submit
 from tests.fakes.mocked_http import BridgedResponse
 from tests.fakes.scripted_server import ReceivedRequest, Server, http_response, scripted_server
-from tests.fakes.simulated_loop import simulated
+from tests.fakes.simulated_loop import now, simulated
 from tests.fakes.transports import BASE, KEY, PATH, TASK, transport_to
 
 PAIR = AccessKey("access-key-0123456789", "secret-key-0123456789-0123456789")
@@ -1032,3 +1032,34 @@ def test_answers_are_values() -> None:
     An answer does not show its body.
     """
     assert "lighthouse" not in repr(Answer(200, {}, b"lighthouse"))
+
+
+class TestDeadline:
+    """
+    The time limit of an exchange.
+    """
+
+    @pytest.mark.parametrize("sent_after", [1.0, 11.0, 25.0])
+    @simulated
+    async def test_silence_counts_from_the_end_of_the_upload(self, sent_after: float) -> None:
+        """
+        However long that took: neither longer nor shorter.
+        """
+        began = now()
+        with pytest.raises(TimeoutError), Deadline(100.0, 10.0) as deadline:
+            await asyncio.sleep(sent_after)
+            deadline.expect_answer()
+            await asyncio.sleep(1000)
+
+        assert pytest.approx(sent_after + 10, abs=0.1) == now() - began
+
+    @simulated
+    async def test_upload_may_take_the_whole_time(self) -> None:
+        """
+        Not only what the service may be silent.
+        """
+        began = now()
+        with pytest.raises(TimeoutError), Deadline(35.0, 10.0):
+            await asyncio.sleep(1000)
+
+        assert pytest.approx(35, abs=0.1) == now() - began

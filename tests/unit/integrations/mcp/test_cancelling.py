@@ -187,3 +187,20 @@ def test_call_can_be_cancelled_at_any_moment(tmp_path: Path) -> None:
 
     assert turns > 30
     assert {".png", ".jsonl"} == {path.suffix for path in tmp_path.iterdir()}
+
+
+@MODES
+async def test_limit_shrinks_again_if_the_call_is_cancelled_before_it_is_sent(mode: str, tmp_path: Path) -> None:
+    """
+    The user has agreed to pay for that request, and not for another one.
+    """
+    async with agent(tmp_path, mode=mode, settings={"latency": FOREVER}, slots=1, units=8, answer=lambda: "yes") as one:
+        await one("generate_images", prompt="a fox", wait_seconds=0)
+        call = asyncio.create_task(one("generate_images", prompt="an owl"))
+        await eventually(lambda: one.service.client.slots["kling-v3"].waiting)
+        assert 16 == one.service.spending.budget.limit.units
+        await cancel(call)
+        await eventually(lambda: not one.service.client.slots["kling-v3"].waiting)
+        await eventually(lambda: 8 == one.service.spending.budget.limit.units)
+
+        assert [1, 8] == [one.tasks, one.service.spending.budget.reserved.units]
