@@ -8,6 +8,7 @@ Nothing is sent and no time passes: only the decisions of `AdaptiveRate` are rea
 import functools
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
@@ -88,6 +89,13 @@ class FixedWindow:
         return True
 
 
+LIMITERS: Final[dict[str, tuple[int, Callable[[], Limiter]]]] = {
+    **{f"{limit} a second": (limit, functools.partial(TokenBucket, limit)) for limit in LIMITS},
+    **{f"{limit} in each second": (limit, functools.partial(FixedWindow, limit)) for limit in LIMITS},
+    "300 in each minute": (5, functools.partial(FixedWindow, 5, 60.0)),
+}
+
+
 @attrs.define(eq=False)
 class Client:
     """
@@ -102,14 +110,15 @@ class Client:
     wakes_at: float = attrs.field(default=0.0, init=False)
     answers: list[tuple[float, bool, float]] = attrs.field(factory=list, init=False)
 
-    def refused_share(self, begin: float = 0.0, end: float = SECONDS) -> float:
+    def refused_share(self, begin: float = 0.0, end: float = math.inf) -> float:
         refused = [is_refused for at, is_refused, _ in self.answers if begin <= at < end]
         return sum(refused) / max(1, len(refused))
 
-    def accepted(self, begin: float = 0.0, end: float = SECONDS) -> float:
+    def accepted(self, begin: float = 0.0, end: float | None = None) -> float:
         """
-        Return the accepted requests per second.
+        Return the accepted requests per second, until the end of the simulation if *end* is None.
         """
+        end = SECONDS if end is None else end
         return sum(begin <= at < end and not is_refused for at, is_refused, _ in self.answers) / (end - begin)
 
     def latency(self) -> float:
@@ -140,10 +149,11 @@ class Simulation:
     def __attrs_post_init__(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311 (the same in each run)
 
-    def run(self, seconds: float = SECONDS) -> None:
+    def run(self, seconds: float | None = None) -> None:
         """
         Simulate so many seconds.
         """
+        seconds = SECONDS if seconds is None else seconds
         for client in self.clients:
             self._wake(client, client.begins_at)
         while self._events and self._events[0][0] < seconds:
@@ -184,7 +194,7 @@ class Simulation:
         self._send(client, now)
 
 
-def alone(limiter: Limiter, seed: int, seconds: float = SECONDS) -> Client:
+def alone(limiter: Limiter, seed: int, seconds: float | None = None) -> Client:
     """
     Return a client that was alone at a service with a limit. It is near, so that the limit can be reached.
     """
@@ -213,19 +223,16 @@ def shared(limit: float, seed: int) -> tuple[Client, Client]:
 def measure(rounds: int | None) -> list[Figure]:
     seeds = range(rounds or ROUNDS)
     figures = []
-    for limit in LIMITS:
-        for kind, make in (("", TokenBucket), (", per window of a second", FixedWindow)):
-            clients = [alone(make(limit), seed) for seed in seeds]
-            who = f"rates/{limit} a second{kind}"
-            figures += [
-                Figure(f"{who}/refused in 10 minutes", "%", tuple(100 * client.refused_share() for client in clients)),
-                Figure(
-                    f"{who}/refused in the first",
-                    "%",
-                    tuple(100 * client.refused_share(end=60.0) for client in clients),
-                ),
-                Figure(f"{who}/share of the limit used", "", tuple(client.accepted() / limit for client in clients)),
-            ]
+    for name, (limit, make) in LIMITERS.items():
+        clients = [alone(make(), seed) for seed in seeds]
+        who = f"rates/{name}"
+        in_all = tuple(100 * client.refused_share() for client in clients)
+        at_first = tuple(100 * client.refused_share(end=60.0) for client in clients)
+        figures += [
+            Figure(f"{who}/refused in 10 minutes", "%", in_all),
+            Figure(f"{who}/refused in the first", "%", at_first),
+            Figure(f"{who}/share of the limit used", "", tuple(client.accepted() / limit for client in clients)),
+        ]
     for limit in SHARED:
         pairs = [shared(limit, seed) for seed in seeds]
         who = f"rates/two clients, {limit} a second"
