@@ -4,14 +4,13 @@ The program `kling-async`.
 It lies beside the package, because importing that takes most of a second, in which Ctrl-C would print a traceback.
 """
 
-import signal
+import signal  # nothing that takes longer: until it is called, Ctrl-C would print a traceback
 import sys
-from typing import NoReturn
 
 __all__ = ["main"]
 
 
-def main() -> NoReturn:
+def main() -> None:
     """
     Run the command line. Until a command starts, and after it has ended, Ctrl-C ends the process without a message.
     """

@@ -56,6 +56,10 @@ AT_MOST: Final[Mapping[str, Limit]] = {
     "downloads/kling_async, synced/worst loop lag": Limit(50),
     "choices/orjson/CPU of a page to plain": Limit(0.95),
     "choices/uvloop/CPU to plain": Limit(1.0),
+    "commands/kling-async --help/CPU to typer, rich": Limit(1.6, held=2.2),
+    "commands/kling-async status/CPU to KlingClient": Limit(1.3, held=1.8),
+    "commands/kling-async batch --status/CPU to KlingClient": Limit(1.3),
+    "dry_run/kling-async batch --dry-run/CPU to rows read and checked": Limit(1.6, held=3.6),
 }
 AT_LEAST: Final[Mapping[str, Limit]] = {
     "tasks/best async peer over kling_async by list, 1000/ratio of CPU": Limit(15),

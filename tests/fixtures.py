@@ -12,6 +12,7 @@ import pytest
 
 from kling_async.emulator import Emulator
 from kling_async.integrations.pytest_plugin import serve
+from tests.fakes.gate import hold
 from tests.fakes.mocked_http import mocked_http
 from tests.fakes.zygote import install, serving
 
@@ -32,6 +33,14 @@ def emulator_in_thread() -> Iterator[Callable[..., Emulator]]:
     """
     with contextlib.ExitStack() as stack:
         yield lambda **settings: stack.enter_context(serve(settings))
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """
+    Keep what the emulator delays by `tests.fakes.gate.HELD` seconds, until the test sets this.
+    """
+    return hold(monkeypatch)
 
 
 @pytest.fixture(scope="session")

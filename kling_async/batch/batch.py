@@ -79,8 +79,7 @@ class Batch(UsedWithAsyncWith):
             base URL finds their task with the new key, or in a run with the old key and `rebind=True`. A journal from
             which nothing was sent needs no `rebind`.
         clock: Returns Unix time in seconds, for the record; nothing depends on it.
-        budget: A limit of what all runs of the journal may spend together, also those before it was set. None sets
-            none. Rows that do not fit wait for a run with a larger one.
+        budget: A limit of what all runs of the journal spend together; rows that do not fit wait for a larger one.
     """
 
     def __init__(
@@ -92,12 +91,7 @@ class Batch(UsedWithAsyncWith):
         clock: Callable[[], float] = time.time,
         budget: Budget | None = None,
     ) -> None:
-        check_kind("path", path, (str, os.PathLike), "must be the path of a journal")
-        check_kind("client", client, KlingClient, "must be a KlingClient")
-        check_flag("rebind", rebind)
-        check_kinds(budget=budget)
-        if not callable(clock):
-            refuse("clock", f"<{type(clock).__name__}>", "must be a function that returns Unix time in seconds")
+        _check_arguments(path, client, rebind, clock, budget)
         self.path: Final = Path(path)
         self._client = client
         self._rebind = rebind
@@ -257,8 +251,9 @@ class Batch(UsedWithAsyncWith):
         options = SaveOptions(save_to, name, process, executor)
         async with LocalExecutor() as local:  # starts no process if there is no function
             try:
-                opening = RowBudget.open(self._open(), self._client, self._budget)
-                budget = await _unless_stopped(opening, self._preparing)
+                budget = await _unless_stopped(
+                    RowBudget.open(self._open(), self._client, self._budget), self._preparing
+                )
                 saver = await _unless_stopped(options.make_saver(self._client, self._open(), local), self._preparing)
             except RunStopped:
                 self._open()
@@ -298,14 +293,9 @@ class Batch(UsedWithAsyncWith):
         """
         Yield the outcomes of all runs, in the order of the input; rows without one yet are left out.
         """
-        journal = self._open()
-        async for row in read_rows(journal):
-            request = await read_request(row, journal)
-            match row:
-                case Row(state=State.FINISHED | State.SAVED, snapshot=TaskSnapshot() as snapshot):
-                    yield make_done(row, request, snapshot, row.files)
-                case Row(error=KlingError() as error):
-                    yield Failed(row.position, row.key, request, error)
+        async for row in read_rows(journal := self._open()):
+            if (outcome := _outcome_of(row, await read_request(row, journal))) is not None:
+                yield outcome
 
     async def summary(self) -> Summary:
         """
@@ -323,6 +313,25 @@ class Batch(UsedWithAsyncWith):
         if self._runner is not None:
             raise RuntimeError("this batch is running already")
         return journal
+
+
+def _outcome_of(row: Row, request: TaskRequest) -> Done | Failed | None:
+    match row:
+        case Row(state=State.FINISHED | State.SAVED, snapshot=TaskSnapshot() as snapshot):
+            return make_done(row, request, snapshot, row.files)
+        case Row(error=KlingError() as error):
+            return Failed(row.position, row.key, request, error)
+        case _:
+            return None
+
+
+def _check_arguments(path: object, client: object, rebind: object, clock: object, budget: object) -> None:
+    check_kind("path", path, (str, os.PathLike), "must be the path of a journal")
+    check_kind("client", client, KlingClient, "must be a KlingClient")
+    check_flag("rebind", rebind)
+    check_kinds(budget=budget)
+    if not callable(clock):
+        refuse("clock", f"<{type(clock).__name__}>", "must be a function that returns Unix time in seconds")
 
 
 async def _open_journal(path: Path, client: KlingClient, *, rebind: bool) -> Journal:

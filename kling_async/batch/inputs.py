@@ -4,17 +4,19 @@ Reads the input of a batch: validates each request, reads its files, and creates
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from kling_async.batch.records import KEY_MAX, InputFile, NewRow
-from kling_async.client.client import KlingClient
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.media.input_files import Reference, ReferenceCache, read_inputs
 from kling_async.wire.endpoints.base import TaskRequest, sources_of, with_sources
 from kling_async.wire.endpoints.registry import endpoint_of, request_of
 from kling_async.wire.endpoints.rules import HALF_A_PAIR, WHOLE_CHARACTERS
+
+if TYPE_CHECKING:
+    from kling_async.client.client import KlingClient
 
 __all__ = ["Keyed", "read_input"]
 
@@ -44,7 +46,7 @@ class Keyed:
 
 
 async def read_input(
-    requests: Iterable[object] | AsyncIterable[object], client: KlingClient
+    requests: Iterable[object] | AsyncIterable[object], client: "KlingClient"
 ) -> AsyncIterator[list[NewRow]]:
     """
     Yield the rows of *requests* in chunks. The input is read lazily.
@@ -76,7 +78,7 @@ async def _iterate(requests: Iterable[object] | AsyncIterable[object]) -> AsyncI
             yield item
 
 
-async def _make_row(item: object, index: int, client: KlingClient, cache: ReferenceCache) -> NewRow:
+async def _make_row(item: object, index: int, client: "KlingClient", cache: ReferenceCache) -> NewRow:
     key = None
     if isinstance(item, Keyed):
         key, item = item.key, item.request

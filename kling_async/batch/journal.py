@@ -230,10 +230,7 @@ class Journal:
 
     async def read_counted(self, since: float | None) -> sums.Counted:
         """
-        Return what the rows count in budgets.
-
-        Args:
-            since: Count only what was spent after this Unix time; None counts all.
+        Return what the rows count in budgets: what is reserved, and what was spent, all of it or *since* a Unix time.
         """
         return await self._run(sums.read_counted, since)
 

@@ -11,8 +11,8 @@ from kling_async.batch.failures import RunStopped
 from kling_async.batch.journal import Journal
 from kling_async.batch.records import Row, State, external_id_of
 from kling_async.batch.spending import RowBudget
-from kling_async.client.budget import Reservation
 from kling_async.client.delivery import SubmitObserver
+from kling_async.client.reservations import Reservation
 from kling_async.client.submitter import CLOSE_TIMEOUT
 from kling_async.wire.tasks import TaskSnapshot
 

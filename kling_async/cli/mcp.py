@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -136,7 +136,7 @@ async def _serve(
         with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is the normal end of this command
             if address is None:
                 await serve_stdio(server)
-            elif not await _serve_http(server, address, token, options.host_name or ()):
+            elif not await _serve_http(server, address, token, options.host_name or (), operations.stopping.set):
                 return ExitCode.USAGE
     running = len(client.unfinished)
     print_error(
@@ -146,7 +146,11 @@ async def _serve(
 
 
 async def _serve_http(
-    server: "MCPServer[None]", address: tuple[str, int], token: str | None, host_names: Sequence[str]
+    server: "MCPServer[None]",
+    address: tuple[str, int],
+    token: str | None,
+    host_names: Sequence[str],
+    on_stop: Callable[[], object],
 ) -> bool:
     # Return whether the address can be used.
     from kling_async.integrations.mcp import listen, serve_http  # noqa: PLC0415
@@ -158,5 +162,5 @@ async def _serve_http(
         return False
     host, port = listener.getsockname()[:2]
     print_error(f"Serving at http://{f'[{host}]' if ':' in host else host}:{port}/mcp (press Ctrl-C to stop)")
-    await serve_http(server, listener, token=token, host_names=host_names)
+    await serve_http(server, listener, token=token, host_names=host_names, on_stop=on_stop)
     return True

@@ -19,7 +19,7 @@ from kling_async.cli.terminal import print_error
 from kling_async.cli.text_input import TextKind, UnreadableText, read_list
 from kling_async.client.credentials import find_dialect
 from kling_async.errors import InvalidRequest
-from kling_async.media.naming import check_template, looks_like_file
+from kling_async.media.naming import check_template, is_url, local_folder, looks_like_file
 from kling_async.policy.arguments import MOST_SECONDS
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import stands_in_path
@@ -261,12 +261,16 @@ def parse_out(text: str) -> "Path | Storage":
     Return where to save files: a folder, or a storage for a URL such as s3://bucket/pictures.
     """
     if looks_like_file(path := Path(text)):
-        example = f'--out "{path.parent}" --name "{path.stem}{{ext}}"'
+        folder = str(path.parent) if not is_url(text) else text.rpartition("/")[0]  # a path has no two slashes in a row
+        example = f'--out "{folder}" --name "{path.stem}{{ext}}"'
         raise typer.BadParameter(f"{text!r} must be a folder; to name the file, write {example}")
     try:
-        from kling_async.media.destinations import destination_at  # noqa: PLC0415 (most commands save nothing)
+        local = local_folder(text)
+        if local is not None:
+            return local
+        from kling_async.media.storage import Storage  # noqa: PLC0415 (folders do without it)
 
-        return destination_at(text)
+        return Storage(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -4,14 +4,13 @@ Checks before anything is sent: all rules of all requests, and whether files can
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import typer
 
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.terminal import print_error
-from kling_async.client.client import KlingClient
 from kling_async.client.limits.limiter import Slots
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.media.input_files import ReferenceCache, read_inputs
@@ -21,6 +20,9 @@ from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.redaction import one_line
+
+if TYPE_CHECKING:
+    from kling_async.client.client import KlingClient
 
 __all__ = ["RequestChecks", "check_requests", "in_words", "make_folder", "make_ready", "usage_error"]
 
@@ -55,7 +57,7 @@ class RequestChecks:
         return broken
 
 
-async def check_requests(client: KlingClient, requests: Sequence[TaskRequest], *, has_options: bool = True) -> None:
+async def check_requests(client: "KlingClient", requests: Sequence[TaskRequest], *, has_options: bool = True) -> None:
     """
     Print each rule that *requests* break, once; end the command if there is one. With *has_options* a field is called
     by the name of its option.

@@ -18,13 +18,13 @@ from kling_async.cli.options import (
     parse_latency,
     parse_seconds,
 )
-from kling_async.client.budget import Budget
-from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.client.client import KlingClient
-from kling_async.client.events import OnEvent
 from kling_async.policy.policies import RetryPolicy
 
 if TYPE_CHECKING:
+    from kling_async.client.budget import Budget
+    from kling_async.client.callbacks.receiver import CallbackReceiver
+    from kling_async.client.client import KlingClient
+    from kling_async.client.events import OnEvent
     from kling_async.emulator import Emulator
 
 __all__ = ["BatchServiceOptions", "EmulatedServiceOptions", "ServiceOptions"]
@@ -61,13 +61,15 @@ class ServiceOptions:
     def make_client(
         self,
         server: "Emulator | None",
-        callbacks: CallbackReceiver | None = None,
-        on_event: OnEvent | None = None,
-        budget: Budget | None = None,
-    ) -> KlingClient:
+        callbacks: "CallbackReceiver | None" = None,
+        on_event: "OnEvent | None" = None,
+        budget: "Budget | None" = None,
+    ) -> "KlingClient":
         """
         Create a client of *server*, or without one, of the account that the environment names.
         """
+        from kling_async.client.client import KlingClient  # noqa: PLC0415 (reports and help do without aiohttp)
+
         given = self.dialect.dialect if self.dialect is not None else None
         retry = RetryPolicy()
         if self.give_up_after is not None:

@@ -4,7 +4,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.exit_codes import ExitCode, advice_for, exit_code
@@ -14,10 +14,12 @@ from kling_async.cli.options import AsJson, Kind, TaskIds, read_ids
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.task_listing import ListedTask, TaskListing
 from kling_async.cli.terminal import print_error
-from kling_async.client.client import KlingClient
 from kling_async.errors import KlingError, TaskFailed
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.redaction import one_line
+
+if TYPE_CHECKING:
+    from kling_async.client.client import KlingClient
 
 __all__ = ["EXAMPLES", "status"]
 
@@ -58,7 +60,7 @@ async def _status(tasks: Mapping[str, str], service: ServiceOptions, *, as_json:
     return exit_code(errors.values())
 
 
-async def _read(client: KlingClient, task_id: str, endpoint: str) -> ListedTask:
+async def _read(client: "KlingClient", task_id: str, endpoint: str) -> ListedTask:
     try:
         return ListedTask.of(await client.get(task_id, endpoint), endpoint)
     except KlingError as error:

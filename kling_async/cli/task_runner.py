@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -22,7 +22,6 @@ from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.standard_streams import is_lost
 from kling_async.cli.task_board import TaskBoard, TaskRow, TaskStage
 from kling_async.cli.terminal import print_error, write_line
-from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
 from kling_async.media.naming import DEFAULT_NAME, NameTemplate
@@ -32,6 +31,9 @@ from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of
 from kling_async.wire.redaction import one_line, shorten
 from kling_async.wire.tasks import TaskResult
+
+if TYPE_CHECKING:
+    from kling_async.client.client import KlingClient
 
 __all__ = ["NOTE", "TaskRunner"]
 
@@ -60,7 +62,7 @@ class TaskRunner:
         as_json: Whether to print each row that has ended as JSON to stdout, in addition to the screen.
     """
 
-    client: KlingClient
+    client: "KlingClient"
     board: TaskBoard
     screen: TaskScreen
     service: ServiceOptions

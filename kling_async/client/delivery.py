@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import attrs
 
-from kling_async.client.budget import Reservation
 from kling_async.client.callbacks.router import CallbackSubscription
 from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.exchange import RequestBody
 from kling_async.client.limits.bucket import SlotLease
+from kling_async.client.reservations import Reservation
 from kling_async.client.retries import Step, find_in, may_exist, next_step, retry
 from kling_async.client.spending import Charge
 from kling_async.client.submission import Submission, may_be_task_of

@@ -272,9 +272,7 @@ class TaskHandle:
         if self.is_final and self._lease is not None:  # the client keeps it until its files are known
             self._lease.release()
         if self.is_final and self.charge is not None:
-            has_succeeded = snapshot.task_status is TaskStatus.SUCCEEDED
-            units, cash = snapshot.final_unit_deduction, snapshot.final_balance_deduction
-            self.charge.settle(units, cash, has_succeeded=has_succeeded)
+            self.charge.settle(snapshot)
         if self.is_settled:
             on_final, self._on_final = self._on_final, None
             if on_final is not None:

@@ -8,13 +8,14 @@ from typing import Any
 
 import attrs
 
-from kling_async.client.budget import Budget, Reservation
+from kling_async.client.budget import Budget
+from kling_async.client.reservations import Reservation
 from kling_async.errors import BudgetExceeded
 from kling_async.policy.spending import NOTHING_SPENT, Amount, Spent, counted
 from kling_async.wire.calls.call import Call
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
-from kling_async.wire.tasks import BalanceDeduction
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 __all__ = ["Charge", "Spending"]
 
@@ -97,13 +98,15 @@ class Charge:
             amount = Amount()  # its bill will show it
         return budget.book.share().reserve(amount, forced=forced)
 
-    def settle(self, units: Decimal | None, cash: BalanceDeduction | None, *, has_succeeded: bool) -> None:
+    def settle(self, snapshot: TaskSnapshot) -> None:
         """
-        Spend what was billed for a task that has ended; once more if only a later snapshot of it has the bill.
+        Spend what was billed for the task of a final *snapshot*; once more if only a later one has the bill.
         """
+        units, cash = snapshot.final_unit_deduction, snapshot.final_balance_deduction
         is_billed = units is not None or cash is not None
         if self.has_bill or (self.has_ended and not is_billed):
             return
+        has_succeeded = snapshot.task_status is TaskStatus.SUCCEEDED
         spent = self.spending.spent
         self.spending.spent = Spent(
             spent.units + (units or 0),
@@ -114,11 +117,12 @@ class Charge:
         for each in self.reservations:
             each.spend(counted(units, cash, each.amount, self.kind.unit_price, has_succeeded=has_succeeded))
 
-    def assume(self) -> None:
+    def settle_call(self, units: Decimal | None) -> None:
         """
-        Spend what was reserved: something was made, and nothing says what was billed for it.
+        Spend *units* that a call was billed. None spends what was reserved: something was made, and nothing says what
+        was billed for it.
         """
-        self.settle(None, None, has_succeeded=True)
+        self.settle(TaskSnapshot(task_id="", task_status=TaskStatus.SUCCEEDED, final_unit_deduction=units))
 
     def release(self) -> None:
         """

@@ -182,7 +182,7 @@ class Submitter:
         except BaseException as error:
             self._give_up(delivery)
             if isinstance(error, UnexpectedAnswer) and error.urls:  # files without a task may be charged
-                delivery.charge.assume()
+                delivery.charge.settle_call(None)
             else:
                 delivery.charge.release()
             raise

@@ -191,6 +191,7 @@ def draw_summary(summary: Summary) -> str:
         "files": f"{summary.files:,}",
         "megabytes": f"{summary.bytes / 1e6:,.1f}",
         "units billed": f"{summary.units_billed.normalize():,f}" if summary.units_billed else "unknown",
+        **({"paid in cash": f"{summary.cash_billed.normalize():,f}"} if summary.cash_billed else {}),
     }
     return card(body=bar([(counts[state], tone) for state, tone in _ROW_TONES.items()], summary.rows) + table(numbers))
 

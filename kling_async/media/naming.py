@@ -184,11 +184,13 @@ def check_template(template: str, fields: Collection[str], *, files: int = 1, is
     Raises:
         ValueError: It has unknown fields, leads out of the folder, or gives two files the same name.
     """
-    first, second = (NameTemplate.trial(template, fields, word, number) for number, word in enumerate("ab", 1))
+    # Ids and numbers that begin alike: a format that cuts them makes them equal.
+    trials = (f"{'0' * 50}{word}" for word in "ab")
+    first, second = (NameTemplate.trial(template, fields, value, number) for number, value in enumerate(trials, 10**9))
     first.check(range(files))
     if not is_one and first.path(0, ".png") == second.path(0, ".png"):
         *others, last = (f"{{{field}}}" for field in fields if field in ("task_id", "key", "number"))
-        what = f"gives tasks of equal prompts one name; put {', '.join(others)} or {last} into it."
+        what = f"can give two tasks one name; put {', '.join(others)} or {last} into it, uncut."
         raise ValueError(f"The name {shorten(template, 200)!r} {what}")
 
 

@@ -86,11 +86,6 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "key": ("api_key",),
     "apitoken": ("api_key",),
     "token": ("api_key",),
-    "accesskey": ("api_key",),
-    "secretkey": ("api_key",),
-    "ak": ("api_key",),
-    "sk": ("api_key",),
-    "secret": ("api_key",),
     "url": ("base_url",),
     "host": ("base_url",),
     "apibase": ("base_url",),
@@ -111,7 +106,13 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
 Words of other services, and the fields that mean the same here; see `_squashed`.
 """
 
+_PAIR: Final = 'give both keys first, as AccessKey("…", "…")'
 _ELSEWHERE: Final[Mapping[str, str]] = {
+    "access_key": _PAIR,
+    "secret_key": _PAIR,
+    "ak": _PAIR,
+    "sk": _PAIR,
+    "secret": _PAIR,
     "request": "give the request first, without a name",
     "timeout": "`generate` and `TaskHandle.wait` take it",
 }

@@ -82,6 +82,7 @@ def test_rows_of_a_batch_are_named_so(served: ServedBy) -> None:
         (["wait", "a", "--name", "{prompt}{ext}"], "it needs --save or --out"),
         (["generate", "a", "--out", "cat.png"], 'to name the file, write --out "." --name "cat{ext}"'),
         (["video", "a", "--out", "made/boat.MP4"], 'to name the file, write --out "made" --name "boat{ext}"'),
+        (["generate", "a", "--out", "s3://b/c/cat.png"], 'write --out "s3://b/c" --name "cat{ext}"'),
         (["demo", "--out", "cat.png"], "must be a folder"),
     ],
 )

@@ -3,6 +3,7 @@
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import signal
@@ -17,25 +18,41 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.server.mcpserver import MCPServer
 
+from kling_async import OFFICIAL
 from kling_async.cli.mcp import McpOptions, _serve_http
 from kling_async.policy.spending import Amount
 from tests.cli.conftest import Command, Here
-from tests.fakes.agents import Reply
+from tests.fakes.agents import Caller, use_every_tool
+from tests.fakes.clients import emulator
+from tests.fakes.eventually import eventually
+from tests.fakes.subprocesses import PATIENCE
 
 
 async def test_agent_works_over_stdio(command: Command) -> None:
     """
-    It starts the command, finds all tools, and gets a picture, which is in the folder.
+    It starts the command and calls every tool. A call that is cancelled loses nothing, and the ledger agrees.
     """
-    env = {**command.with_env(HOME=str(command.folder)).environ(), **command.zygote}
-    [program] = command.program
-    parameters = StdioServerParameters(command=program, args=["mcp", "--emulator"], env=env, cwd=command.folder)
-    async with Client(parameters) as client:
-        assert 11 == len((await client.list_tools()).tools)
-        reply = Reply(await client.call_tool("generate_images", {"prompt": "a fox"}))
-        [saved] = (command.folder / "kling-async").glob("*.png")
-        assert [saved.as_uri()] == [link.uri for link in reply.links]
-        assert 1 == len(reply.pictures)
+    folder = command.folder / "kling-async"
+    async with emulator(OFFICIAL) as server:
+        env = {**command.to(server).with_env(HOME=str(command.folder)).environ(), **command.zygote}
+        words = ["mcp", "--dialect", "official", "--max-units", "30"]
+        parameters = StdioServerParameters(command=command.program[0], args=words, env=env, cwd=command.folder)
+        async with Client(parameters) as client:
+            one = Caller(client=client, emulator=server)
+            assert 11 == len((await client.list_tools()).tools)
+            await use_every_tool(one, folder)
+
+            call = asyncio.create_task(one("generate_images", prompt="an owl", wait_seconds=600))
+            await eventually(lambda: 4 == one.tasks)
+            call.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await call
+            async with asyncio.timeout(PATIENCE):  # the answer may still be on its way
+                while "an owl" not in (newest := await one("list_tasks", limit=1)).text:
+                    await asyncio.sleep(0.01)
+            assert [server.ledger.tasks[-1].task_id] == [task["task_id"] for task in newest.fields["tasks"]]
+            assert "BudgetExceeded" in (await one("generate_images", prompt="a bear")).error
+    assert 4 == len(server.ledger.tasks) == len((folder / "kling-async-tasks.jsonl").read_text().splitlines())
 
 
 async def test_sigterm_ends_it_although_stdin_is_open(command: Command) -> None:
@@ -142,7 +159,7 @@ async def test_http_server_says_where_it_is(capsys: pytest.CaptureFixture[str]) 
     """
     On stderr, with the port that it has chosen.
     """
-    serving = asyncio.create_task(_serve_http(MCPServer("test"), ("127.0.0.1", 0), None, ()))
+    serving = asyncio.create_task(_serve_http(MCPServer("test"), ("127.0.0.1", 0), None, (), bool))
     printed = ""
     while "press Ctrl-C" not in printed:
         await asyncio.sleep(0.01)

@@ -114,7 +114,7 @@ def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["a", "b", "--name", "{index}{ext}"], "gives tasks of equal prompts one name"),
+        (["a", "b", "--name", "{index}{ext}"], "can give two tasks one name"),
         (["a", "--name", "fox{ext}"], "put {index} into it"),
         (["a", "--name", "{key}{ext}"], "unknown field {key}"),
         (["a", "--name", "{promt}{ext}"], "did you mean {prompt}?"),

@@ -5,6 +5,7 @@ An agent: the SDK's own client, connected to a server in this process, whose ser
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -58,21 +59,18 @@ class Reply:
         return json.dumps(self.result.model_dump(mode="json"))
 
 
-@attrs.frozen
-class Agent:
+@attrs.frozen(kw_only=True)
+class Caller:
     """
-    What a test has of an agent and its server.
+    An agent, and the service behind its server.
 
     Attributes:
         progress: The messages that it was sent.
-        questions: What it was asked.
     """
 
     client: Client
-    service: AgentService
     emulator: Emulator
     progress: list[str] = attrs.field(factory=list)
-    questions: list[str] = attrs.field(factory=list)
 
     async def __call__(self, tool: str, /, **arguments: Any) -> Reply:
         return Reply(await self.client.call_tool(tool, arguments, progress_callback=self._note))
@@ -84,6 +82,19 @@ class Agent:
     @property
     def tasks(self) -> int:
         return len(self.emulator.ledger.tasks)
+
+
+@attrs.frozen(kw_only=True)
+class Agent(Caller):
+    """
+    An agent whose server is in this process.
+
+    Attributes:
+        questions: What it was asked.
+    """
+
+    service: AgentService
+    questions: list[str] = attrs.field(factory=list)
 
 
 def service_of(server: Emulator, folder: Path, budget: Budget, **options: Any) -> AgentService:
@@ -124,7 +135,7 @@ async def connected(
         return mcp_types.ElicitResult(action="decline" if word == "decline" else "cancel")
 
     async with Client(make_server(service), mode=mode, elicitation_callback=None if answer is None else ask) as client:
-        yield Agent(client, service, server, questions=questions)
+        yield Agent(client=client, service=service, emulator=server, questions=questions)
 
 
 @contextlib.asynccontextmanager
@@ -136,3 +147,54 @@ async def agent(
     """
     async with emulator(dialect, *rules, **(settings or {})) as server, connected(server, folder, **options) as one:
         yield one
+
+
+async def use_every_tool(one: Caller, folder: Path) -> str:
+    """
+    Call each tool of a server that saves in *folder*, and compare what is reported with the ledger. Return the id of a
+    task whose file is saved.
+    """
+    pictures = await one("generate_images", prompt="a lighthouse", n=2, aspect_ratio="3:2")
+    assert ["succeeded", 16.0] == [pictures.fields["status"], pictures.fields["units_billed"]]
+    assert [2, 2] == [len(pictures.pictures), len(pictures.links)]
+    saved = [Path(file["path"]) for file in pictures.fields["files"]]
+    assert [path.as_uri() for path in saved] == [link.uri for link in pictures.links]
+    assert [path.stat().st_size for path in saved] == [link.size for link in pictures.links]
+    assert {"image/png"} == {link.mime_type for link in pictures.links}
+
+    video = await one("generate_video", prompt="a boat", duration=5)
+    task_id = video.fields["task_id"]
+    assert "wait_for_task" in video.text
+    assert (await one("get_task", task_id=task_id)).fields["kind"] == "text-to-video"
+    film = await one("wait_for_task", task_id=task_id)
+    assert ["video/mp4"] == [link.mime_type for link in film.links]
+    assert [] == film.pictures
+    assert [5.0] == [file["seconds"] for file in film.fields["files"]]
+
+    sound = await one("create_task", kind="text-to-audio", fields={"prompt": "rain"}, wait_seconds=60)
+    assert ["audio/mpeg"] == [link.mime_type for link in sound.links]
+
+    listed = await one("list_tasks")
+    kinds = [task["kind"] for task in listed.fields["tasks"]]
+    assert ["text-to-audio", "text-to-video", "image-generation"] == kinds  # the newest first
+    assert {"succeeded"} == {task["status"] for task in listed.fields["tasks"]}
+    ours = (await one("list_tasks", source="account", kind="text-to-video")).fields["tasks"]
+    assert [(task_id, "a boat")] == [(task["task_id"], task["prompt"]) for task in ours]
+
+    again = await one("save_task", task_id=task_id, name="films/{prompt}-{index}{ext}")
+    assert [str(folder / "films" / "a-boat-0.mp4")] == [file["path"] for file in again.fields["files"]]
+
+    price = await one("estimate_cost", kind="text-to-video", fields={"prompt": "a boat", "duration": 10})
+    assert [6.0, 0.84] == [price.fields["units"], price.fields["dollars_at_most"]]
+    described = await one("describe_kind", kind="virtual-try-on")
+    assert ["human_image", "cloth_image", "model_name"] == [field["name"] for field in described.fields["fields"]]
+
+    presets = (await one("list_library", kind="voices", presets=True)).fields["records"]
+    assert {"voice"} == {record["kind"] for record in presets}
+
+    account = await one("get_account")
+    ledger = one.emulator.ledger
+    assert [16, 3, Decimal("0.25")] == [task.units for task in ledger.tasks]
+    assert account.fields["units_spent"] == float(ledger.units_billed) == 19.25
+    assert len(account.fields["packs"]) == 1
+    return str(task_id)

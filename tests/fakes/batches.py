@@ -54,7 +54,7 @@ def client_of(server: Emulator, *, slots: int | None = None, **options: Any) -> 
         "api_key": server.api_key,
         "dialect": server.dialect,
         "slots": Slots(slots, SlotPolicy(uncertain_for=0.2)),
-        "http": HttpOptions(connect_timeout=1.0),
+        "http": HttpOptions(connect_timeout=30.0),
         "retry": BRISK,
         "polling": EAGER,
     }

@@ -33,7 +33,7 @@ def emulator(dialect: Dialect, *rules: Fault, seed: int = 0) -> Emulator:
 
 
 def client_of(server: Emulator, retry: RetryPolicy = BRISK, read_timeout: float = 30.0) -> KlingClient:
-    http = HttpOptions(read_timeout=read_timeout, connect_timeout=1.0)
+    http = HttpOptions(read_timeout=read_timeout, connect_timeout=30.0)
     return KlingClient(
         server.api_key, base_url=server.url, dialect=server.dialect, retry=retry, polling=EAGER, http=http
     )

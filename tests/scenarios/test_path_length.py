@@ -18,6 +18,7 @@ import pytest
 
 import kling_async
 from kling_async import GATEWAY, KlingClient, PollPolicy, TaskResult
+from tests.fakes.simulated_loop import simulate
 from tests.unit.test_imports import MAY_IMPORT, allowed_to
 
 PACKAGE: Final = str(Path(kling_async.__file__).parent)
@@ -113,21 +114,28 @@ async def generate_profiled(client: KlingClient) -> tuple[TaskResult, Profile]:
 
 
 @pytest.fixture
-async def profile() -> Profile:
+def profile() -> Profile:
     """
-    The second `generate` of an open client, with two polls.
+    The second `generate` of an open client, with two polls; in simulated time, or a busy machine would add timers.
     """
-    polling = PollPolicy(first_delay=0.05, max_delay=0.1)
-    async with serving() as url, KlingClient("sk-0123456789", base_url=url, dialect=GATEWAY, polling=polling) as client:
-        await client.generate("x")
-        result, profile = await generate_profiled(client)
 
-    assert 1 == len(result.images)
+    async def story() -> Profile:
+        polling = PollPolicy(first_delay=0.05, max_delay=0.1)
+        async with (
+            serving() as url,
+            KlingClient("sk-0123456789", base_url=url, dialect=GATEWAY, polling=polling) as client,
+        ):
+            await client.generate("x")
+            result, profile = await generate_profiled(client)
+            assert 1 == len(result.images)
+        return profile
+
+    profile = simulate(story())
     assert 2 == profile.functions["wire/responses", "read_snapshot"]
     return profile
 
 
-async def test_way_of_one_task_is_short(profile: Profile) -> None:
+def test_way_of_one_task_is_short(profile: Profile) -> None:
     """
     Few functions of ours run from the call of `generate` to its return, and few calls are made.
     """
@@ -137,7 +145,7 @@ async def test_way_of_one_task_is_short(profile: Profile) -> None:
     assert functions.total() <= CALLS_MAX, functions.most_common()
 
 
-async def test_way_of_one_task_leads_down(profile: Profile) -> None:
+def test_way_of_one_task_leads_down(profile: Profile) -> None:
     """
     A folder is left only for one that it may import, so that the way comes back to it by return alone.
     """

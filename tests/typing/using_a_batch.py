@@ -2,10 +2,11 @@
 What type checkers make of a program with a batch, and of tests with an emulator. Nothing here runs.
 """
 
+from decimal import Decimal
 from pathlib import Path
 from typing import assert_type
 
-from kling_async import OFFICIAL, Added, Batch, Done, Failed, ImageRequest, Keyed, KlingClient, Summary
+from kling_async import OFFICIAL, Added, Batch, Budget, Done, Failed, ImageRequest, Keyed, KlingClient, Summary
 from kling_async.emulator import Emulator, Ledger, faults
 from kling_async.errors import KlingError
 
@@ -25,10 +26,14 @@ async def batching(client: KlingClient, request: ImageRequest) -> None:
             assert_type(outcome, Done | Failed)
         assert_type(await batch.summary(), Summary)
         assert_type((await batch.summary()).queued, int)
+        assert_type((await batch.summary()).cash_billed, Decimal)
         batch.stop()
         await batch.add([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
         batch.run("pictures", "{key}{ext}")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         await batch.run()  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    async with Batch("run.kling", client, budget=Budget(units=100)) as batch:
+        assert_type(batch, Batch)
+    Batch("run.kling", client, budget=100)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Batch("run.kling")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 

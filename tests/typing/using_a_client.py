@@ -7,14 +7,18 @@ What must be an error is marked as one for both, and both complain of a mark wit
 # What is an error has no known type either.
 # pyright: reportUnknownMemberType=false
 
+import datetime as dt
 from contextlib import aclosing
+from decimal import Decimal
 from pathlib import Path
 from typing import assert_never, assert_type
 
 from kling_async import (
     GATEWAY,
     AccessKey,
+    Amount,
     AspectRatio,
+    Budget,
     CallbackReceiver,
     Dialect,
     Done,
@@ -25,6 +29,7 @@ from kling_async import (
     KlingClient,
     RetryPolicy,
     Slots,
+    Spent,
     TaskEvent,
     TaskHandle,
     TaskResult,
@@ -46,6 +51,12 @@ from kling_async.wire import TaskRequest
 def making() -> None:
     assert_type(KlingClient(), KlingClient)
     KlingClient("sk-x", base_url="https://example.org", dialect=GATEWAY, slots=Slots(9))
+    budget = Budget(100, "0.50", per=dt.timedelta(days=1), unknown=Amount(units=Decimal(5)))
+    assert_type(KlingClient("sk-x", budget=budget).spent, Spent)
+    assert_type(budget.left, Amount)
+    assert_type(budget.spent.units, Decimal | None)
+    Budget(units=100, price=lambda request: 5)  # type: ignore[arg-type,return-value]  # pyright: ignore[reportArgumentType]
+    Budget(unit=100)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     KlingClient(AccessKey("ak", "sk"), slots=9, callbacks=CallbackReceiver("https://example.org/kling"))
     KlingClient(on_event=hear, dialect="gateway")
     KlingClient(dialect="relay.toml")

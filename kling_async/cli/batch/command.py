@@ -123,4 +123,7 @@ def _journal_for(source: str | None, *, is_emulated: bool) -> Path:
     path = Path(source)
     if path.suffix == ".kling" or is_database(path):
         return path
-    return _journal_of(source, is_emulated=is_emulated) or path
+    journal, trial = (_journal_of(source, is_emulated=emulated) or path for emulated in (is_emulated, True))
+    if trial.exists() and not journal.exists():
+        raise typer.BadParameter(f"there is only the journal of a trial, {str(trial)!r}: add --emulator")
+    return journal

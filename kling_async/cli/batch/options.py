@@ -6,7 +6,7 @@ import csv
 import enum
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import attrs
 import typer
@@ -16,7 +16,9 @@ from kling_async.cli.options import AsJson, Name, PicturesOut, check_name, parse
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.errors import InvalidRequest
 from kling_async.media.naming import DEFAULT_NAME, ROW_FIELDS
-from kling_async.media.storage import Storage
+
+if TYPE_CHECKING:
+    from kling_async.media.storage import Storage
 
 __all__ = ["BatchOptions", "CallbackServer", "MissingRows"]
 
@@ -106,7 +108,7 @@ class BatchOptions:
         return frozenset(name.strip() for row in rows for name in row)
 
     @property
-    def destination(self) -> Path | Storage:
+    def destination(self) -> "Path | Storage":
         """
         `out` with its type, which typer cannot express.
         """

@@ -226,13 +226,13 @@ def _settle(charge: Charge, aio_task: "asyncio.Task[Any]") -> None:
     if isinstance(error, SubmissionUncertain):
         charge.keep()
     elif isinstance(error, TaskFailed) and (failed := last_seen(error)) is not None:
-        charge.settle(failed.final_unit_deduction, failed.final_balance_deduction, has_succeeded=False)
+        charge.settle(failed)
     elif isinstance(error, UnexpectedAnswer) and error.urls:  # a file without what belongs to it may be charged
-        charge.assume()
+        charge.settle_call(None)
     elif error is not None or aio_task.cancelled():
         charge.release()
     else:
-        charge.settle(aio_task.result().units, None, has_succeeded=True)
+        charge.settle_call(aio_task.result().units)
 
 
 def _log_abandoned(call: Call[Any, Any], aio_task: "asyncio.Task[Any]") -> None:

@@ -87,11 +87,13 @@ class Drafts:
         def draft(
             prompt: Annotated[str, text("What happens.", most=PROMPT_MAX)] = "",
             image: Annotated[str, text(f"The first frame: {_IMAGE_HELP}.")] = "",
-            image_tail: Annotated[str, text("The last frame, given as image is.")] = "",
-            duration: Annotated[int, whole("Seconds: 5 or 10; kling-v3 takes 3 to 15. Each costs.", 3, 15)] = 5,
-            mode: Annotated[str, choice("std is 720p, pro 1080p; 4k needs kling-v3. Each costs more.", MODES)] = "",
+            image_tail: Annotated[str, text("The last frame, given like the first.")] = "",
+            duration: Annotated[int, whole("Seconds: 5 or 10; kling-v3 takes 3 to 15. Each second costs.", 3, 15)] = 5,
+            mode: Annotated[
+                str, choice("std (default) is 720p, pro 1080p; 4k is for kling-v3. More costs more.", MODES)
+            ] = "",
             sound: Annotated[bool | None, flag("Whether the model makes sound, which costs more.")] = None,
-            aspect_ratio: Annotated[str, choice("Width to height, of a video from text only.", RATIOS)] = "",
+            aspect_ratio: Annotated[str, choice("Width to height; only for a video from text.", RATIOS)] = "",
             negative_prompt: Annotated[str, text("What not to show.", most=PROMPT_MAX)] = "",
             model_name: Annotated[
                 str, text(f"Such as {models}; the default is {self.dialect.default_video_model}.")

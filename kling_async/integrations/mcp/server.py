@@ -29,7 +29,7 @@ _INSTRUCTIONS: Final = """\
 Generates pictures, videos and sounds with Kling. Tools whose description says COSTS MONEY pay for each call: for a task
 that is still running, call wait_for_task with its id, not these again. After a call that was cancelled or timed out,
 call list_tasks first: its task may exist. A task cannot be cancelled. Files are saved in {folder}.
-{note}
+This server spends at most {limit}; get_account says what is left.
 """
 
 
@@ -47,7 +47,7 @@ def make_server(service: AgentService) -> MCPServer[None]:
         "kling-async",
         title="Kling",
         version=__version__,
-        instructions=_INSTRUCTIONS.format(folder=service.folder, note=service.spending.note),
+        instructions=_INSTRUCTIONS.format(folder=service.folder, limit=service.spending.budget.limit),
         tools=make_tools(service),
         lifespan=lifespan,
         log_level="WARNING",

@@ -65,6 +65,7 @@ class AgentService:
     Attributes:
         log: The listener of the client's events.
         folder: Where files are saved.
+        stopping: Set it before the server is stopped: calls that wait end as if their time were over.
     """
 
     client: KlingClient
@@ -72,6 +73,7 @@ class AgentService:
     spending: Spending
     log: TaskLog
     folder: Path
+    stopping: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     @classmethod
     def of(
@@ -179,12 +181,14 @@ class AgentService:
         return result_of(as_lines(listed.tasks) or "There are no such tasks.", listed)
 
     async def _submit(self, request: TaskRequest, seconds: float, context: AnyContext) -> TaskHandle:
-        handle = await wait_for(self.client.submit(request), seconds, context, lambda: "waiting to be accepted")
+        handle = await wait_for(
+            self.client.submit(request), seconds, context, lambda: "waiting to be accepted", self.stopping
+        )
         if handle is None:
             raise ToolError(
                 f"The service did not accept the request within {seconds:g} s, mostly since all slots of the account "
-                "are in use. It was withdrawn. If it was just being sent, list_tasks will show its task. Wait for a "
-                "running task first, or try again later."
+                "are in use, or this server is being stopped. It was withdrawn. If it was just being sent, list_tasks "
+                "will show its task. Wait for a running task first, or try again later."
             )
         return handle
 
@@ -196,6 +200,7 @@ class AgentService:
                 seconds,
                 context,
                 lambda: f"task {handle.task_id} is {status_word(handle.snapshot)}",
+                self.stopping,
             )
         if not handle.is_settled:
             report = task_report(handle.task_id, kind, handle.snapshot, next_step=_still_running(handle))

@@ -39,13 +39,19 @@ async def serve_stdio(server: MCPServer[Any]) -> None:
 
 
 async def serve_http(
-    server: MCPServer[Any], listener: socket.socket, *, token: str | None = None, host_names: Sequence[str] = ()
+    server: MCPServer[Any],
+    listener: socket.socket,
+    *,
+    token: str | None = None,
+    host_names: Sequence[str] = (),
+    on_stop: Callable[[], object] = bool,
 ) -> None:
     """
     Serve streamable HTTP at the path /mcp of the address of *listener*, until this is cancelled. Then running calls get
     a moment to end. What they have begun goes on: the log of tasks has it.
 
     Args:
+        on_stop: Called when this is cancelled, to end calls that wait: `AgentService.stopping.set`.
         token: What clients send as a Bearer token; None lets everybody in.
         host_names: Further names by which clients may call the server, such as that of a proxy.
     """
@@ -54,7 +60,12 @@ async def serve_http(
         app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE
     )
     http_server = _HttpServer(config)
-    await _ended_by(http_server.stop, http_server.serve(sockets=[listener]))
+
+    def stop() -> None:
+        on_stop()
+        http_server.should_exit = True
+
+    await _ended_by(stop, http_server.serve(sockets=[listener]))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -114,9 +125,6 @@ class _HttpServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-    def stop(self) -> None:
-        self.should_exit = True
 
 
 async def _ended_by(end: Callable[[], object], work: Coroutine[Any, Any, None]) -> None:

@@ -24,7 +24,7 @@ __all__ = ["KnownTask", "TaskLog"]
 
 _KEPT: Final = 1000
 """
-Tasks of earlier runs that are read.
+Tasks in memory, besides those that run. The file has all.
 """
 
 _CAPTION: Final = 200
@@ -118,10 +118,10 @@ class TaskLog:
 
     def _call_back(self, task_id: str) -> None:
         task = self._tasks.get(task_id)
-        if task is None or task.snapshot is None or not is_final(task.snapshot.task_status):
+        if task is None or not _has_ended(task):
             return
         call = self._on_failure.pop(task_id, None)
-        if call is not None and task.snapshot.task_status is TaskStatus.FAILED:
+        if call is not None and task.snapshot is not None and task.snapshot.task_status is TaskStatus.FAILED:
             call()
 
     def _add(self, task: KnownTask) -> None:
@@ -135,6 +135,14 @@ class TaskLog:
     def _keep(self, task: KnownTask) -> None:
         key = task.task_id or f"uncertain {task.created_at} {len(self._tasks)}"
         self._tasks[key] = task
+        if len(self._tasks) > _KEPT:
+            ended = (key for key, each in self._tasks.items() if each.snapshot is None or _has_ended(each))
+            if (oldest := next(ended, None)) is not None:
+                del self._tasks[oldest]
+
+
+def _has_ended(task: KnownTask) -> bool:
+    return task.snapshot is not None and is_final(task.snapshot.task_status)
 
 
 def _task_of(event: TaskEvent) -> KnownTask:

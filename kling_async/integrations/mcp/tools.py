@@ -142,7 +142,7 @@ def _task_tools(service: AgentService) -> list[Tool]:
 
     async def list_tasks(
         source: Annotated[Literal["server", "account"], Field(description="Whose tasks.")] = "server",
-        kind: Annotated[str, kind_schema] = "",
+        kind: Annotated[str, text("Only of this kind, such as image-to-video.")] = "",
         status: Annotated[str, choice("Only with this status.", STATUSES)] = "",
         limit: Annotated[int, Field(description="Tasks to return at most.", ge=1, le=100)] = 20,
     ) -> Annotated[CallToolResult, TaskList]:

@@ -223,6 +223,24 @@ def test_inputs_of_one_stem_have_journals_of_their_own(served: ServedBy) -> None
     assert {"rows.csv.kling", "rows.txt.kling", "old.kling"} == {path.name for path in Path().glob("*.kling")}
 
 
+def test_journal_of_a_trial_is_not_that_of_a_run(keyless: Here) -> None:
+    """
+    The answer says how to see it.
+    """
+    Path("rows.csv").write_text("prompt\na fox\n")
+    fill(Path("rows.csv.emulator.kling"), 1)
+
+    for report in ("--results", "--status"):
+        words = ("batch", "rows.csv", report) if report == "--results" else ("batch", report, "rows.csv")
+        missing, shown = keyless(*words), keyless(*words, "--emulator")
+
+        assert (2, 0) == (missing.code, shown.code)
+        assert "only the journal of a trial, 'rows.csv.emulator.kling': add --emulator" in " ".join(
+            missing.err.replace("│", "").split()
+        )
+        assert shown.out
+
+
 def test_database_of_any_name_is_taken_as_a_journal(served: ServedBy) -> None:
     """
     By its content: `--journal` may name it as it likes.

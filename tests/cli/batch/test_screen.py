@@ -192,7 +192,7 @@ async def test_journal_that_cannot_be_counted() -> None:
 
     batch = Moved()
     screen = PlainBatchScreen(io.StringIO(), batch.view, interval=0.0)
-    async with screen, asyncio.timeout(5):
+    async with screen, asyncio.timeout(60):
         while batch.looks < 2:
             await asyncio.sleep(0)
 

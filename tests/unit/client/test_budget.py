@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from kling_async import OFFICIAL, Amount, Budget, ImageRequest, VideoEffect
-from kling_async.client.budget import Reservation
+from kling_async.client.reservations import Reservation
 from kling_async.errors import BudgetExceeded, InvalidRequest
 from kling_async.wire import endpoint_of
 
@@ -50,6 +50,14 @@ def test_argument_that_cannot_be_is_named(arguments: dict[str, Any], message: st
         Budget(**arguments)
 
     assert message in str(raised.value)
+
+
+def test_near_name_is_answered_by_the_right_one() -> None:
+    """
+    As by other constructors.
+    """
+    with pytest.raises(InvalidRequest, match="did you mean units"):
+        Budget(unit=100)  # type: ignore[call-arg]
 
 
 def test_what_is_reserved_is_not_left() -> None:

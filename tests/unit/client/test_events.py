@@ -40,6 +40,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from tests.fakes.clients import BRISK, EAGER, LIGHTHOUSE, emulator
+from tests.fakes.simulated_loop import epoch_now, simulated
 
 GRAMMAR: Final = re.compile(
     r"(waiting |sending |retry )*((submitted (processing |trouble )*(final (saved )*)?)|no_task )"
@@ -87,12 +88,14 @@ def client_of(server: Emulator, on_event: Callable[[TaskEvent], object], **optio
 
 
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
+@simulated
 async def test_a_good_story(dialect: Dialect, tmp_path: Path) -> None:
     """
     Each step once, in order of time, and from the first with the request as it is sent, id of ours included.
     """
     diary = Diary()
-    async with emulator(dialect, latency=(0.3, 0.3)) as server, client_of(server, diary.append) as client:
+    service = emulator(dialect, latency=(0.3, 0.3), clock=epoch_now)
+    async with service as server, client_of(server, diary.append) as client:
         handle = await client.submit(LIGHTHOUSE, n=2)
         result = await handle
         paths = await client.save(result, tmp_path)
@@ -211,13 +214,14 @@ async def test_a_submit_whose_caller_has_gone_is_told_to_its_end() -> None:
             while not server.ledger.creates_received:
                 await asyncio.sleep(0.005)
             submit.cancel()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while "final" not in diary.words():
                     await asyncio.sleep(0.01)
 
     assert GRAMMAR.fullmatch(diary.stories()[1])
 
 
+@simulated
 async def test_a_callback_that_tells_of_a_lost_submit_later() -> None:
     """
     What was without a known task has one after all, under the number of its submit.
@@ -225,7 +229,8 @@ async def test_a_callback_that_tells_of_a_lost_submit_later() -> None:
     diary = Diary()
     rules = (faults.reset_after("create"), faults.callback_delayed(0.5))
     receiver = CallbackReceiver("http://127.0.0.1")
-    async with receiver.serve() as own, emulator(GATEWAY, *rules) as server, asyncio.timeout(10):
+    service = emulator(GATEWAY, *rules, clock=epoch_now)
+    async with receiver.serve() as own, service as server, asyncio.timeout(10):
         receiver.public_url = own.url + "/kling"  # type: ignore[misc]  # the port is known only now
         async with client_of(server, diary.append, callbacks=receiver) as client:
             with pytest.raises(SubmissionUncertain):

@@ -148,21 +148,22 @@ async def test_order_is_kept_through_slow_answers() -> None:
         assert (["submitted"], STORY) == (before, ear.heard)
 
 
-async def test_silent_receiver_delays_nobody() -> None:
+async def test_silent_receiver_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     While receivers do not answer, the service does, also callbacks of other tasks arrive, and closing is quick and
     leaves nothing behind.
     """
+    monkeypatch.setattr(webhook_sender, "TIMEOUT", 600.0)
     async with listening(never) as (silent, deaf), listening() as (url, ear):
         async with service() as server:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(60):
                 await create(server, silent, silent, silent, url)
                 await until_answered(server, 3)
                 await eventually(lambda: len(deaf.heard) == 3)
             started = time.monotonic()
         took = time.monotonic() - started
 
-    assert took < 1
+    assert took < 60
     assert STORY == ear.heard
     assert {"submitted": 4, "processing": 1, "succeed": 1} == server.ledger.callbacks
     assert {200: 3} == server.ledger.callback_answers

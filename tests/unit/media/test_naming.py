@@ -175,8 +175,11 @@ def test_template_must_keep_tasks_apart(fields: tuple[str, ...]) -> None:
         check_template(f"{{prompt}}-{{{field}}}-{{index}}{{ext}}", fields, files=9)
 
     check_template("{prompt}-{index}{ext}", fields, files=9, is_one=True)
-    with pytest.raises(ValueError, match=r"tasks of equal prompts one name; put {task_id},? .*or {number} into it"):
+    with pytest.raises(ValueError, match=r"can give two tasks one name; put {task_id},? .*or {number} into it"):
         check_template("{prompt}-{index}{ext}", fields, files=9)
+    for cut in ("{task_id:.8}", "{number:.2e}", "{number:.3g}", "{prompt}"):
+        with pytest.raises(ValueError, match=r"or {number} into it, uncut"):
+            check_template(f"{cut}-{{index}}{{ext}}", fields, files=9)
     with pytest.raises(ValueError, match=r"gives two files one name; put {index} into it"):
         check_template("{number}{ext}", fields, files=2)
 

@@ -211,9 +211,10 @@ class TestSave:
         aio_task.cancel()
         await asyncio.wait([aio_task])
         await asyncio.sleep(0.4)  # for what a server has begun
-
-        stored = dict((await asyncio.to_thread(far.files)).items())
-        assert stored in ({}, {"0.png": (await drawn(client, result))[0]})
+        allowed: tuple[dict[str, bytes], ...] = ({}, {"0.png": (await drawn(client, result))[0]})
+        async with asyncio.timeout(60):  # on a busy machine it takes longer, and what remains stays for ever
+            while await asyncio.to_thread(far.files) not in allowed:
+                await asyncio.sleep(0.05)
 
     @pytest.mark.parametrize("trouble", ["refused", "cut"])
     async def test_one_connection_that_is_lost_is_made_anew(
@@ -322,7 +323,7 @@ class TestStorage:
         await client.save(await client.generate("a lighthouse", n=3), as_storage(sftp))
         before = len(sftp.connections)
         SFTPFileSystem.clear_instance_cache()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while sftp.connections:
                 gc.collect()
                 await asyncio.sleep(0.02)

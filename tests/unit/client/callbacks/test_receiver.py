@@ -731,7 +731,7 @@ def head_of_post(face: Face, header: str) -> bytes:
 
 
 async def read_status(reader: asyncio.StreamReader) -> int:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return int((await reader.readline()).split()[1])
 
 
@@ -1045,7 +1045,7 @@ async def is_closed(reader: asyncio.StreamReader) -> bool:
     """
     Read to the end, and tell whether nothing came before it.
     """
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         try:
             return await reader.read() == b""
         except ConnectionError:

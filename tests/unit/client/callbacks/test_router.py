@@ -157,6 +157,7 @@ async def test_callback_settles_its_task_at_once() -> None:
         waiter = handle._waiter
         listener(subscription.key, DONE, True)
 
+        assert waiter is not None
         assert (True, DONE) == (waiter.done(), handle.snapshot)
         assert 0 == len(scene.poller)
         await asyncio.sleep(0)

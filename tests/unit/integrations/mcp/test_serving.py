@@ -20,7 +20,7 @@ from kling_async import OFFICIAL
 from kling_async.client.budget import Budget
 from kling_async.emulator import Emulator
 from kling_async.integrations.mcp import AgentService, listen, make_server, serve_http
-from tests.fakes.agents import Agent, agent, service_of
+from tests.fakes.agents import Agent, agent, service_of, use_every_tool
 from tests.fakes.clients import emulator
 from tests.fakes.eventually import eventually
 
@@ -39,7 +39,7 @@ class Served:
     @contextlib.asynccontextmanager
     async def agent(self, mode: str = "auto") -> AsyncIterator[Agent]:
         async with Client(self.url, mode=mode) as client:
-            yield Agent(client, self.service, self.emulator)
+            yield Agent(client=client, service=self.service, emulator=self.emulator)
 
 
 @contextlib.asynccontextmanager
@@ -47,7 +47,8 @@ async def served(folder: Path, token: str | None = None, **settings: object) -> 
     async with emulator(OFFICIAL, **settings) as server:
         service = service_of(server, folder, Budget(units=1000), is_remote=True)
         with listen("127.0.0.1", 0) as listener:
-            serving = asyncio.create_task(serve_http(make_server(service), listener, token=token))
+            work = serve_http(make_server(service), listener, token=token, on_stop=service.stopping.set)
+            serving = asyncio.create_task(work)
             host, port = listener.getsockname()
             try:
                 yield Served(f"http://{host}:{port}/mcp", service, server, serving)
@@ -57,14 +58,22 @@ async def served(folder: Path, token: str | None = None, **settings: object) -> 
                     await serving
 
 
+async def test_every_tool_works_over_http_and_the_ledger_agrees(tmp_path: Path) -> None:
+    """
+    As within one process.
+    """
+    async with served(tmp_path) as here, here.agent() as one:
+        assert 11 == len((await one.client.list_tools()).tools)
+        await use_every_tool(one, tmp_path)
+
+
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_tools_work_over_http(mode: str, tmp_path: Path) -> None:
+async def test_several_agents_share_a_server(mode: str, tmp_path: Path) -> None:
     """
     For one agent after another, with one client for all of them; a call that is cancelled loses nothing.
     """
     async with served(tmp_path, latency=(0.3, 0.3)) as here:
         async with here.agent(mode) as one:
-            assert 11 == len((await one.client.list_tools()).tools)
             made = await one("generate_images", prompt="a fox", n=2)
             assert [2, 2] == [len(made.pictures), len(made.links)]
             assert any("accepted as task" in text for text in one.progress)
@@ -143,17 +152,19 @@ async def test_pages_in_browsers_cannot_reach_it_under_names_of_theirs(tmp_path:
             assert answer.status_code in (403, 421)
 
 
-async def test_stopping_ends_running_calls_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_stopping_ends_running_calls_at_once(mode: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """
-    Their tasks are in the log.
+    They return the ids of their tasks, as if their time were over, and nothing is logged as a crash.
     """
-    async with served(tmp_path, latency=(3600.0, 3600.0)) as here, here.agent() as one:
+    async with served(tmp_path, latency=(3600.0, 3600.0)) as here, here.agent(mode) as one:
+        await one.client.list_tools()  # otherwise it would ask for the schema of the result, when the server is gone
         call = asyncio.create_task(one("generate_images", prompt="a fox", wait_seconds=600))
         await eventually(lambda: list(here.service.log))
         here.serving.cancel()
-        with pytest.raises(MCPError):
-            await call
+        assert "still running" in (await call).text
     assert 1 == len(list(here.service.log))
+    assert [] == [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_one_server_serves_stdio_and_http_alike(tmp_path: Path) -> None:

@@ -72,6 +72,23 @@ def test_log_follows_its_tasks(tmp_path: Path) -> None:
     assert (done, (Path("1.png"),)) == (task.snapshot, task.paths)
 
 
+def test_only_the_newest_are_in_memory_and_all_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    So a server can run for months. The file keeps all.
+    """
+    monkeypatch.setattr("kling_async.integrations.mcp.task_log._KEPT", 2)
+    log = opened(tmp_path / "log")
+    for task_id in "1234":
+        log.note(submitted(task_id))
+        if task_id != "1":
+            done = TaskSnapshot(task_id=task_id, task_status=TaskStatus.SUCCEEDED)
+            log.note(TaskEvent(kind=EventKind.FINAL, at=1e9, task_id=task_id, snapshot=done))
+
+    assert ["1", "4"] == [task.task_id for task in log]
+    assert ["3", "4"] == [task.task_id for task in opened(tmp_path / "log")]
+    assert 4 == len((tmp_path / "log").read_text().splitlines())
+
+
 def test_only_uncertain_submits_are_kept_without_an_id(tmp_path: Path) -> None:
     """
     A submit that was refused has created nothing.
