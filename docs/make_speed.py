@@ -76,10 +76,10 @@ def draw_lag(run: Run) -> None:
     """
     Draw the mean lag against the requests per task: a loop for each task as a curve over its interval, and the client.
     """
-    end = ", 1000"
+    measured = run.figures
 
     def point(who: str) -> tuple[float, float]:
-        return tuple(run.figures[f"tasks/{who}{end}/{what}"].median for what in ("requests per task", "mean lag"))
+        return measured[f"tasks/{who}, 1000/requests per task"].median, measured[f"tasks/{who}, 1000/mean lag"].median
 
     drawing = axes(7.4, 3.6)
     loops = [(interval, *point(name)) for name, interval in sorted(LOOPS.items(), key=lambda item: item[1])]
