@@ -137,6 +137,7 @@ def ratios(figures: dict[str, Figure]) -> Iterator[Figure]:
 
     for count in (1_000, 10_000):
         yield ratio(f"tasks/{LISTS} over {LOOP}, {count}/ratio of CPU", cpu(LISTS, count), cpu(LOOP, count))
+    yield ratio(f"tasks/{TOLD} over {LISTS}, 1000/ratio of CPU", cpu(TOLD), cpu(LISTS))
     peers = [cpu(entry.name) for entry in ENTRIES if entry.count == 1_000 and entry.name.startswith(PEERS)]
     best = min(peers, key=lambda figure: figure.median)
     ours = cpu(LISTS)
