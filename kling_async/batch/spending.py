@@ -2,6 +2,8 @@
 What the rows of a journal count in budgets: all runs of it together, in the batch's budget.
 """
 
+import contextlib
+import operator
 from collections.abc import Sequence
 from typing import Self
 
@@ -47,14 +49,15 @@ class RowBudget:
             return cls(None, tuple(books), client.dialect)
         book = budget.book
         found = await journal.read_counted(None if book.per is None else book.clock() - book.per)
-        share = book.renew(journal.id, found.spent)
-        opened = cls(share, tuple(books), client.dialect)
+        entries = list(found.spent)
         for position in found.unknown:
             [row] = await journal.read_page((), position - 1, 1)
             if position in found.reserved:
-                found.reserved[position] = opened.price_of(row)
+                found.reserved[position] = _price_of(row, book, client.dialect)
             else:
-                share.spend(row.ended_at or 0.0, opened.price_of(row))
+                entries.append((row.ended_at or 0.0, _price_of(row, book, client.dialect)))
+        share = book.renew(journal.id, sorted(entries, key=operator.itemgetter(0)))
+        opened = cls(share, tuple(books), client.dialect)
         for position, amount in found.reserved.items():
             held = opened._held[position] = share.reserve(amount, forced=True)
             held.keep()
@@ -71,13 +74,7 @@ class RowBudget:
         """
         Return what *row* counts at most, for the journal; what is unknown is None in it.
         """
-        endpoint = endpoint_of(type(row.request))
-        try:
-            if self.share is not None:
-                return self.share.book.price_of(endpoint, row.request, self._dialect)
-        except BudgetExceeded:
-            pass
-        return amount_of_task(endpoint, row.request, self._dialect)
+        return _price_of(row, None if self.share is None else self.share.book, self._dialect)
 
     def reserve(self, row: Row, *, is_sent: bool) -> Reservation | None:
         """
@@ -109,6 +106,14 @@ class RowBudget:
         while full := [(book, price) for book, price in prices if not book.has_room(price)]:
             for book, price in full[:1]:
                 await book.wait_for_change(price)
+
+
+def _price_of(row: Row, book: Book | None, dialect: Dialect) -> Amount:
+    endpoint = endpoint_of(type(row.request))
+    if book is not None:
+        with contextlib.suppress(BudgetExceeded):  # it may have been sent by a run without this budget
+            return book.price_of(endpoint, row.request, dialect)
+    return amount_of_task(endpoint, row.request, dialect)
 
 
 def count_end(row: Row, reserved: Amount, snapshot: TaskSnapshot) -> Amount:

@@ -15,7 +15,7 @@ from kling_async.cli.json_output import moment_of, number_of
 from kling_async.cli.log_forwarding import logging_to_stderr
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import AsJson
-from kling_async.cli.packs import LATE, units_left
+from kling_async.cli.packs import LATE, units_left, usable
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.terminal import print_error, write_line
 from kling_async.wire.calls.account import ResourcePack
@@ -63,8 +63,12 @@ async def _account(service: ServiceOptions, *, as_json: bool) -> ExitCode:
 
 
 def _sum(packs: Sequence[ResourcePack]) -> str:
+    if not usable(packs):
+        return "No pack can be used now"
     left = units_left(packs)
-    return "No pack can be used now" if left is None else f"{plural(left, 'unit')} left in packs that can be used now"
+    return (
+        f"{'An unknown number of units' if left is None else plural(left, 'unit')} left in packs that can be used now"
+    )
 
 
 def _table(packs: Sequence[ResourcePack]) -> list[str]:

@@ -22,6 +22,7 @@ from kling_async.batch.spending import RowBudget
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import BudgetExceeded, SubmissionUncertain
 from kling_async.wire import endpoint_of
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 from tests.fakes.batches import BRISK, EAGER, client_of, copied, counts_of, emulator, journal_of, until
 from tests.fakes.socketless_service import SocketlessService
 
@@ -258,6 +259,46 @@ async def test_journal_of_an_earlier_version_counts_what_was_billed(tmp_path: Pa
             assert Amount(24, "0.084") == budget.reserved  # accepted, sending and uncertain
             assert Amount(0) == attrs.evolve(budget.left, cost=None)
             assert Amount(3, "0.0105") == budget.spent
+
+
+async def test_rows_of_unknown_price_count_what_the_budget_says(tmp_path: Path) -> None:
+    """
+    Those that were sent by a run without a budget, and for which the service named no bill.
+    """
+    path, effect = tmp_path / "run.kling", VideoEffect("hug", image="https://x.example/a.png")
+    silent = TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUCCEEDED)
+    async with service().client() as client:
+        async with Batch(path, client) as batch:
+            await batch.add([effect, VideoEffect("kiss", image="https://x.example/a.png"), effect])
+            journal = journal_of(batch)
+            for position in range(2):
+                await journal.mark_sending(position, attempt=1, external_task_id=None, submit_key=None, now=1.0)
+            journal.accept(0, "t-1", 2.0)
+            await journal.finish(0, silent, 3.0)
+        for unknown, expected in ((Amount(15), (15, 15)), (None, (0, 0))):
+            budget = Budget(units=100, unknown=unknown)
+            async with Batch(path, client) as batch:
+                await RowBudget.open(journal_of(batch), client, budget)
+            assert expected == (int(budget.spent.units or 0), int(budget.reserved.units or 0))
+
+
+async def test_task_that_is_gone_counts_what_was_reserved(tmp_path: Path) -> None:
+    """
+    It was accepted, so it may have been charged, though the service does not show it any more.
+    """
+    path = tmp_path / "run.kling"
+    async with service().client() as client, Batch(path, client) as batch:
+        await batch.add(pictures(1))
+        journal = journal_of(batch)
+        reserved = Amount(8, "0.028")
+        await journal.mark_sending(0, attempt=1, external_task_id=None, submit_key=None, now=1.0, reserved=reserved)
+        journal.accept(0, "gone", 2.0)
+        [failed] = [outcome async for outcome in batch.run()]
+        assert isinstance(failed, Failed)
+        budget = Budget(units=100)
+        await RowBudget.open(journal, client, budget)
+
+    assert reserved == budget.spent
 
 
 async def test_killed_run_counts_what_it_may_have_spent(tmp_path: Path) -> None:

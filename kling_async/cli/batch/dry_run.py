@@ -19,7 +19,7 @@ from kling_async.cli.batch.progress import state_counts
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.formatting import plural
 from kling_async.cli.options import emulated_dialect
-from kling_async.cli.packs import LATE, units_left
+from kling_async.cli.packs import LATE, units_left, usable
 from kling_async.cli.request_checks import RequestChecks
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.spending import SpendingOptions
@@ -105,11 +105,13 @@ async def _lines_of_account(service: ServiceOptions, estimate: CostEstimate) -> 
         return []
     try:
         async with client, asyncio.timeout(ACCOUNT_TIMEOUT):
-            left = units_left(await client.account.resource_packs())
+            packs = await client.account.resource_packs()
     except (KlingError, TimeoutError) as error:
         return ["", f"What the account has left is not known: {str(error) or 'the service does not answer'}"]
-    if left is None:
+    if not usable(packs):
         return ["", "The account has no pack that can be used now; it may be paid in cash."]
+    if (left := units_left(packs)) is None:
+        return ["", "What the account has left is not known: the service does not say."]
     if (excess := estimate.beyond(Amount(left))) is not None:
         return ["", f"It does not fit into the account's packs: {excess}. {LATE}"]
     return ["", f"The account's packs have {plural(left, 'unit')} left, for all kinds of files. {LATE}"]

@@ -11,7 +11,7 @@ from kling_async.cli.doctor.findings import Finding, FindingState, ProbeResult, 
 from kling_async.cli.doctor.setup_checks import is_vendors, without_endpoint
 from kling_async.cli.exit_codes import ExitCode, code_of
 from kling_async.cli.formatting import plural
-from kling_async.cli.packs import LATE, units_left
+from kling_async.cli.packs import LATE, units_left, usable
 from kling_async.client.credentials import VENDOR_URL
 from kling_async.client.retries import may_repeat
 from kling_async.errors import (
@@ -284,9 +284,11 @@ def check_packs(result: ProbeResult) -> Finding:
         return skipped("packs", f"the service does not show them: {result.error}")
     packs = result.parsed or ()
     left = units_left(packs)
-    if left is None:
+    if not usable(packs):
         fact = "none can be used now" if packs else "the account has none"
         return Finding("packs", FindingState.WARNING, fact, "Buy a pack, unless the account is paid in cash.")
+    if left is None:
+        return Finding("packs", FindingState.OK, "the service does not say what is left")
     fact = f"{plural(left, 'unit')} left"
     if not left:
         return Finding("packs", FindingState.WARNING, fact, f"Buy a pack, or tasks are refused. {LATE}")

@@ -4,16 +4,18 @@ What the doctor makes of values: keys, addresses, clocks and the rest, without a
 
 import itertools
 from collections.abc import Mapping
+from decimal import Decimal
 
 import pytest
 
 from kling_async.cli.doctor.findings import ConnectionResult, FindingState, ProbeResult
-from kling_async.cli.doctor.service_checks import REGIONS, check_access, check_clock, other_regions
+from kling_async.cli.doctor.service_checks import REGIONS, check_access, check_clock, check_packs, other_regions
 from kling_async.cli.doctor.setup_checks import check_address, check_connection, check_key, check_software
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.client.credentials import GATEWAY_URL, VENDOR_URL, find_credentials
 from kling_async.errors import AccountProblem, KlingError, NotAllowed, NotAuthenticated
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
+from kling_async.wire.calls.account import ResourcePack
 from kling_async.wire.dialects import GATEWAY, dialect_of
 
 PAIR = {"KLING_ACCESS_KEY": "ak-1", "KLING_SECRET_KEY": "as-2"}
@@ -196,3 +198,36 @@ def test_findings_are_short() -> None:
     found += [check_address("https://api.gpt.ge", "KLING_BASE_URL", GATEWAY)]
 
     assert [] == [finding for finding in found if len(finding.found) > 134 or len(finding.advice) > 260]
+
+
+def pack(left: int | None, status: str = "online") -> ResourcePack:
+    quantity = None if left is None else Decimal(left)
+    return ResourcePack(resource_pack_name="p", resource_pack_id="1", remaining_quantity=quantity, status=status)
+
+
+@pytest.mark.parametrize(
+    ("packs", "state", "words"),
+    [
+        ((pack(3), pack(40), pack(9, "expired")), FindingState.OK, "43 units left"),
+        ((pack(0),), FindingState.WARNING, "0 units left"),
+        ((pack(9, "runOut"),), FindingState.WARNING, "none can be used now"),
+        ((pack(3), pack(None)), FindingState.OK, "the service does not say what is left"),
+        ((), FindingState.WARNING, "the account has none"),
+    ],
+)
+def test_packs(packs: tuple[ResourcePack, ...], state: FindingState, words: str) -> None:
+    """
+    Those that can be used now, together.
+    """
+    finding = check_packs(ProbeResult(None, None, 0.1, parsed=packs))
+
+    assert (state, words) == (finding.state, finding.found)
+
+
+def test_packs_that_are_not_shown() -> None:
+    """
+    That is no fault of the set-up.
+    """
+    finding = check_packs(ProbeResult(None, NotAllowed("no"), 0.1))
+
+    assert (FindingState.SKIPPED, "the service does not show them: no") == (finding.state, finding.found)

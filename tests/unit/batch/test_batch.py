@@ -1101,12 +1101,12 @@ def receiver_at(port: int) -> CallbackReceiver:
     return CallbackReceiver(f"http://127.0.0.1:{port}/kling")
 
 
-async def test_callback_after_the_restart_tells_of_a_gateway_s_task(tmp_path: Path) -> None:
+async def test_callback_after_the_restart_tells_of_a_gateway_s_task(tmp_path: Path, gate: asyncio.Event) -> None:
     """
     A row on its way has an address of its own, which outlives the program: its callback tells what it became.
     """
     port, retry = free_port(), attrs.evolve(BRISK, hear_for=10.0)
-    async with emulator(GATEWAY, faults.delay_after("create", 5), latency=(1.2, 1.3)) as server:
+    async with emulator(GATEWAY, faults.delay_after("create", HELD), latency=(2.0, 2.1)) as server:
         receiver = receiver_at(port)
         async with receiver.serve(port=port):
             path = await left_behind(server, tmp_path / "run.kling", PROMPTS[:3], State.SENDING, 3, callbacks=receiver)
@@ -1118,12 +1118,12 @@ async def test_callback_after_the_restart_tells_of_a_gateway_s_task(tmp_path: Pa
         assert dict.fromkeys(PROMPTS[:3], 1) == tasks_per_prompt(server)
 
 
-async def test_callback_that_arrives_before_the_run_is_not_lost(tmp_path: Path) -> None:
+async def test_callback_that_arrives_before_the_run_is_not_lost(tmp_path: Path, gate: asyncio.Event) -> None:
     """
     Callbacks between the opening of the journal and the run are kept for their rows.
     """
     port = free_port()
-    async with emulator(GATEWAY, faults.delay_after("create", 5), latency=(1.0, 1.0)) as server:
+    async with emulator(GATEWAY, faults.delay_after("create", HELD), latency=(2.0, 2.0)) as server:
         receiver = receiver_at(port)
         path = await left_behind(server, tmp_path / "run.kling", ["a lighthouse"], State.SENDING, 1, callbacks=receiver)
         receiver = receiver_at(port)
@@ -1366,11 +1366,13 @@ async def test_expired_url_is_renewed(tmp_path: Path) -> None:
 # Stopping, leaving, closing
 
 
-async def test_stopped_run_finishes_running_tasks(tmp_path: Path) -> None:
+async def test_stopped_run_finishes_running_tasks(tmp_path: Path, gate: asyncio.Event) -> None:
     """
     After `stop` nothing more is sent: waiting rows stay queued, running tasks end, and the next run continues.
     """
-    async with emulator(OFFICIAL, faults.delay_after("create", 0.2, times=1), latency=(0.3, 0.4)) as server:
+    shift = 0.0
+    slow: dict[str, Any] = {"latency": (1000.0, 1000.0), "clock": lambda: time.time() + shift}
+    async with emulator(OFFICIAL, faults.delay_after("create", HELD, times=1), **slow) as server:
         async with opened(server, tmp_path / "run.kling", slots=2) as batch:
             await batch.add(PROMPTS)
             batch.stop()  # nothing runs yet, so this changes nothing
@@ -1380,6 +1382,9 @@ async def test_stopped_run_finishes_running_tasks(tmp_path: Path) -> None:
                 await asyncio.sleep(0)
             batch.stop()
             batch.stop()
+            gate.set()
+            shift = 1000.0
+            server.account.settings = attrs.evolve(server.account.settings, latency=(0.0, 0.0))
             first = await running
 
             assert ["done", "done"] == [word for _, _, word in map(told, first)]
@@ -1415,11 +1420,11 @@ async def test_stopped_run_sends_no_waiting_rows(tmp_path: Path, gate: asyncio.E
         assert {"sending": 1, "queued": 1} == counts_of(await batch.summary())
 
 
-async def test_what_is_refused_for_good_after_the_stop_is_an_outcome(tmp_path: Path) -> None:
+async def test_what_is_refused_for_good_after_the_stop_is_an_outcome(tmp_path: Path, gate: asyncio.Event) -> None:
     """
     A refusal whose answer was out when the run was stopped is told, so that the row is not sent again for it.
     """
-    rules = faults.delay_after("create", 0.2)
+    rules = faults.delay_after("create", HELD)
     async with emulator(GATEWAY, rules, refused_words=["lighthouse"]) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
             await batch.add(["a lighthouse"])
@@ -1427,6 +1432,7 @@ async def test_what_is_refused_for_good_after_the_stop_is_an_outcome(tmp_path: P
             while not server.ledger.creates_received:
                 await asyncio.sleep(0.005)
             batch.stop()
+            gate.set()
 
             assert [(0, "a lighthouse", "ContentRefused")] == list(map(told, await running))
             assert {"failed": 1} == counts_of(await batch.summary())
@@ -1457,19 +1463,20 @@ async def test_stop_cancels_only_what_could_still_be_sent(stage: Stage, *, is_ca
     assert is_cancelled is submitting.cancelled()
 
 
-async def test_stopped_run_does_not_wait_to_send_again(tmp_path: Path) -> None:
+async def test_stopped_run_does_not_wait_to_send_again(tmp_path: Path, gate: asyncio.Event) -> None:
     """
     A row whose submit is refused after the stop waits no pause out that only another submit would follow.
     """
-    rules = (faults.rate_limited("create", times=99), faults.delay_before("create", 0.2))
-    patient = RetryPolicy(first_delay=30.0)
+    rules = (faults.rate_limited("create", times=99), faults.delay_before("create", HELD))
+    patient = RetryPolicy(first_delay=3600.0)
     async with emulator(OFFICIAL, *rules) as server, opened(server, tmp_path / "run.kling", retry=patient) as batch:
         await batch.add(["a lighthouse"])
         running = asyncio.ensure_future(outcomes_of(batch))
         while not server.ledger.creates_received:
             await asyncio.sleep(0.005)
         batch.stop()
-        async with asyncio.timeout(15):
+        gate.set()
+        async with asyncio.timeout(60):
             assert [] == await running
 
         assert {"queued": 1} == counts_of(await batch.summary())

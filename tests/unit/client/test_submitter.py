@@ -5,6 +5,7 @@ Submits that have begun: what a witness is told of each and when, and what cance
 import asyncio
 import gc
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from kling_async.errors import (
 from kling_async.media.input_files import read_inputs
 from kling_async.media.semaphore import Semaphore
 from tests.fakes.clients import BRISK, EAGER, LIGHTHOUSE, client_of, emulator
+from tests.fakes.gate import HELD
 from tests.fakes.simulated_loop import quiet_loop
 
 PATIENT = RetryPolicy(first_delay=30.0)
@@ -332,11 +334,11 @@ async def gone(client: KlingClient) -> None:
         await asyncio.sleep(0)
 
 
-async def test_cancelled_while_it_waits_for_a_connection() -> None:
+async def test_cancelled_while_it_waits_for_a_connection(gate: asyncio.Event) -> None:
     """
     As long as its turn among the connections has not come it is withdrawn, and never sent.
     """
-    async with emulator(OFFICIAL, faults.delay_after("create", 0.2)) as server, client_of(server) as client:
+    async with emulator(OFFICIAL, faults.delay_after("create", HELD)) as server, client_of(server) as client:
         client.core.transport._gate = Semaphore(1)
         first = asyncio.ensure_future(client.submit(LIGHTHOUSE))
         while not server.ledger.tasks:
@@ -346,6 +348,7 @@ async def test_cancelled_while_it_waits_for_a_connection() -> None:
         while "sending" not in scribe.steps:
             await asyncio.sleep(0)
         await cancel(submitting)
+        gate.set()
         await (await first)
 
         assert "sending withdrawn ended" == scribe.summary
@@ -374,13 +377,16 @@ async def test_cancelled_while_it_waits_to_regain_slots() -> None:
     """
     A submit that was refused for want of slots, and waits for some, is not sent when they are there.
     """
-    async with emulator(OFFICIAL, slots=1) as server, client_of(server) as client:
+    shift = 0.0
+    service = emulator(OFFICIAL, slots=1, latency=(1000.0, 1000.0), clock=lambda: time.time() + shift)
+    async with service as server, client_of(server) as client:
         first = await client.submit(LIGHTHOUSE)
         scribe = Scribe(server)
         submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
         while "withdrawn" not in scribe.steps:
             await asyncio.sleep(0)
         await cancel(submitting)
+        shift = 1000.0
         await first
         await gone(client)
 
@@ -390,17 +396,20 @@ async def test_cancelled_while_it_waits_to_regain_slots() -> None:
 
 
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
-async def test_cancelled_while_its_answer_is_out(dialect: Dialect, caplog: pytest.LogCaptureFixture) -> None:
+async def test_cancelled_while_its_answer_is_out(
+    dialect: Dialect, caplog: pytest.LogCaptureFixture, gate: asyncio.Event
+) -> None:
     """
     What may have arrived is finished, its witness learns the id, and the log has it.
     """
-    async with emulator(dialect, faults.delay_after("create", 0.1), latency=(5, 5)) as server:
+    async with emulator(dialect, faults.delay_after("create", HELD), latency=(5, 5)) as server:
         async with client_of(server) as client:
             scribe = Scribe(server)
             submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
             while not server.ledger.tasks:
                 await asyncio.sleep(0.005)
             await cancel(submitting)
+            gate.set()
             await gone(client)
             await asyncio.sleep(0)
             task_id = server.ledger.tasks[0].task_id
@@ -411,17 +420,18 @@ async def test_cancelled_while_its_answer_is_out(dialect: Dialect, caplog: pytes
             assert 1 == used(client)
 
 
-async def test_cancelled_while_it_is_looked_up() -> None:
+async def test_cancelled_while_it_is_looked_up(gate: asyncio.Event) -> None:
     """
     A submit in doubt is looked for all the same.
     """
-    rules = (faults.reset_after("create"), faults.delay_before("query", 0.1))
+    rules = (faults.reset_after("create"), faults.delay_before("query", HELD))
     async with emulator(OFFICIAL, *rules, latency=(5, 5)) as server, client_of(server) as client:
         scribe = Scribe(server)
         submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
         while not server.ledger.reads:
             await asyncio.sleep(0.005)
         await cancel(submitting)
+        gate.set()
         await gone(client)
 
         assert "sending accepted ended" == scribe.summary
@@ -429,45 +439,49 @@ async def test_cancelled_while_it_is_looked_up() -> None:
 
 
 @pytest.mark.parametrize("rule", [faults.rate_limited("create", times=1), faults.bare_429("create", times=1)])
-async def test_cancelled_while_its_answer_is_out_and_that_is_not_now(rule: Fault) -> None:
+async def test_cancelled_while_its_answer_is_out_and_that_is_not_now(rule: Fault, gate: asyncio.Event) -> None:
     """
     A submit that nobody wants any more, and that turns out not to have been accepted, is not sent again.
     """
-    rules = (faults.delay_before("create", 0.1, times=1), rule)
+    rules = (faults.delay_before("create", HELD, times=1), rule)
     async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
         scribe = Scribe(server)
         submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
         while not server.ledger.creates_received:
             await asyncio.sleep(0.005)
         await cancel(submitting)
+        gate.set()
         await gone(client)
 
         assert "sending withdrawn ended" == scribe.summary
         assert (1, 0, 0) == (server.ledger.creates_received, len(server.ledger.tasks), used(client))
 
 
-async def test_refused_while_the_client_is_being_closed() -> None:
+async def test_refused_while_the_client_is_being_closed(gate: asyncio.Event) -> None:
     """
     It would have been sent again, and is not: that is the client's doing, and no fault of the request.
     """
-    rules = (faults.delay_before("create", 0.2, prompt="lighthouse"),)
+    rules = (faults.delay_before("create", HELD, prompt="lighthouse"),)
     async with emulator(OFFICIAL, *rules, slots=1, latency=(30, 30)) as server, client_of(server) as client:
         await client.submit("a harbour")
         submitting = asyncio.ensure_future(client.submit(LIGHTHOUSE))
         while server.ledger.creates_received < 2:
             await asyncio.sleep(0.005)
-        await client.aclose()
+        closing = asyncio.ensure_future(client.aclose())
+        await asyncio.sleep(0)
+        gate.set()
+        await closing
         with pytest.raises(ClientClosed):
             await submitting
 
         assert 1 == len(server.ledger.tasks)
 
 
-async def test_cancelled_while_its_answer_is_out_and_there_is_no_slot() -> None:
+async def test_cancelled_while_its_answer_is_out_and_there_is_no_slot(gate: asyncio.Event) -> None:
     """
     Neither does it wait for slots of others then.
     """
-    rules = (faults.delay_before("create", 0.1, prompt="lighthouse"),)
+    rules = (faults.delay_before("create", HELD, prompt="lighthouse"),)
     async with emulator(OFFICIAL, *rules, slots=1, latency=(1, 1)) as server, client_of(server) as client:
         first = await client.submit("a harbour")
         scribe = Scribe(server)
@@ -475,6 +489,7 @@ async def test_cancelled_while_its_answer_is_out_and_there_is_no_slot() -> None:
         while server.ledger.creates_received < 2:
             await asyncio.sleep(0.005)
         await cancel(submitting)
+        gate.set()
         await first
         await gone(client)
 
@@ -482,17 +497,18 @@ async def test_cancelled_while_its_answer_is_out_and_there_is_no_slot() -> None:
         assert (1, 0) == (len(server.ledger.tasks), used(client))
 
 
-async def test_cancelled_while_it_is_looked_up_in_vain(caplog: pytest.LogCaptureFixture) -> None:
+async def test_cancelled_while_it_is_looked_up_in_vain(caplog: pytest.LogCaptureFixture, gate: asyncio.Event) -> None:
     """
     What is not found is not made for nobody: it stays in doubt, for whoever keeps a record of it, and is a warning.
     """
-    rules = (faults.reset_before("create"), faults.delay_before("query", 0.1))
+    rules = (faults.reset_before("create"), faults.delay_before("query", HELD))
     async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
         scribe = Scribe(server)
         submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
         while not server.ledger.reads:
             await asyncio.sleep(0.005)
         await cancel(submitting)
+        gate.set()
         await gone(client)
         await asyncio.sleep(0)
 
@@ -501,16 +517,19 @@ async def test_cancelled_while_it_is_looked_up_in_vain(caplog: pytest.LogCapture
         assert "its fate is unknown (prompt 'a lighthouse', key None, external_task_id " in caplog.text
 
 
-async def test_cancelled_submit_that_fails_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_cancelled_submit_that_fails_is_told_in_the_log(
+    caplog: pytest.LogCaptureFixture, gate: asyncio.Event
+) -> None:
     """
     A submit of unknown fate whose caller has gone is a warning with what is known of it.
     """
-    async with emulator(GATEWAY, faults.delay_before("create", 0.1), faults.reset_before("create")) as server:
+    async with emulator(GATEWAY, faults.delay_before("create", HELD), faults.reset_before("create")) as server:
         async with client_of(server) as client:
             submitting = asyncio.ensure_future(client.submit(LIGHTHOUSE))
             while not server.ledger.creates_received:
                 await asyncio.sleep(0.005)
             await cancel(submitting)
+            gate.set()
             await gone(client)
             await asyncio.sleep(0)
 
@@ -520,11 +539,11 @@ async def test_cancelled_submit_that_fails_is_told_in_the_log(caplog: pytest.Log
 # Closing
 
 
-async def test_closing_aborts_unsent_requests_and_waits_for_the_rest() -> None:
+async def test_closing_aborts_unsent_requests_and_waits_for_the_rest(gate: asyncio.Event) -> None:
     """
     A submit that backs off is withdrawn with ClientClosed; one that waits for its answer is accepted.
     """
-    rules = (faults.rate_limited("create", prompt="harbour"), faults.delay_after("create", 0.2, prompt="lighthouse"))
+    rules = (faults.rate_limited("create", prompt="harbour"), faults.delay_after("create", HELD, prompt="lighthouse"))
     async with emulator(OFFICIAL, *rules) as server:
         client = client_of(server, retry=PATIENT)
         backing, sending = Scribe(server), Scribe(server)
@@ -534,7 +553,10 @@ async def test_closing_aborts_unsent_requests_and_waits_for_the_rest() -> None:
         ]
         while not server.ledger.tasks or "withdrawn" not in backing.steps:
             await asyncio.sleep(0.005)
-        await client.aclose()
+        closing = asyncio.ensure_future(client.aclose())
+        await asyncio.sleep(0)
+        gate.set()
+        await closing
         refused, accepted = await asyncio.gather(*submits, return_exceptions=True)
 
         assert isinstance(refused, ClientClosed)

@@ -25,6 +25,7 @@ from kling_async.emulator import Emulator, Fault, faults
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from tests.fakes.eventually import eventually
+from tests.fakes.gate import HELD
 
 PATH = "/v1/images/generations"
 
@@ -330,37 +331,42 @@ async def test_reset_after_has_been_done() -> None:
         assert "submitted" == (await visitor.apply("order-17"))["task_status"]
 
 
-async def test_delay_after_holds_the_answer() -> None:
+async def test_delay_after_holds_the_answer(gate: asyncio.Event) -> None:
     """
     The answer comes late, and what was asked is done by then.
     """
-    async with visit(faults.delay_after("create", 0.1)) as visitor:
+    async with visit(faults.delay_after("create", HELD)) as visitor:
         asking = asyncio.create_task(visitor.create())
         await eventually(lambda: bool(visitor.server.ledger.tasks))
 
         assert not asking.done()
+        gate.set()
         assert 200 == (await asking)[0]
 
 
-async def test_delay_before_holds_the_request() -> None:
+async def test_delay_before_holds_the_request(gate: asyncio.Event) -> None:
     """
     Nothing is done before the delay is over.
     """
-    async with visit(faults.delay_before("create", 0.1)) as visitor:
+    async with visit(faults.delay_before("create", HELD)) as visitor:
         asking = asyncio.create_task(visitor.create())
         await eventually(lambda: bool(visitor.server.ledger.creates_received))
 
         assert [] == visitor.server.ledger.tasks
+        gate.set()
         assert 200 == (await asking)[0]
 
 
-async def test_sender_who_left_is_heard_all_the_same() -> None:
+async def test_sender_who_left_is_heard_all_the_same(gate: asyncio.Event) -> None:
     """
     A request on its way arrives even if its sender gave up waiting: the task exists and will be paid for.
     """
-    async with visit(faults.delay_before("create", 0.1)) as visitor:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(visitor.create(external_task_id="order-17"), 0.03)
+    async with visit(faults.delay_before("create", HELD)) as visitor:
+        asking = asyncio.create_task(visitor.create(external_task_id="order-17"))
+        await eventually(lambda: bool(visitor.server.ledger.creates_received))
+        asking.cancel()
+        await asyncio.wait([asking])
+        gate.set()
         await eventually(lambda: bool(visitor.server.ledger.tasks))
 
         assert "order-17" == visitor.server.ledger.tasks[0].external_task_id

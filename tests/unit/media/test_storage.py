@@ -211,7 +211,7 @@ class TestSave:
         aio_task.cancel()
         await asyncio.wait([aio_task])
         await asyncio.sleep(0.4)  # for what a server has begun
-        allowed = ({}, {"0.png": (await drawn(client, result))[0]})
+        allowed: tuple[dict[str, bytes], ...] = ({}, {"0.png": (await drawn(client, result))[0]})
         async with asyncio.timeout(60):  # on a busy machine it takes longer, and what remains stays for ever
             while await asyncio.to_thread(far.files) not in allowed:
                 await asyncio.sleep(0.05)

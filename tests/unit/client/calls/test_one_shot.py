@@ -30,6 +30,7 @@ from kling_async.errors import (
 )
 from kling_async.wire.calls.speech import SPEECH, Speech
 from tests.fakes.clients import BRISK, client_of, emulator
+from tests.fakes.gate import HELD
 from tests.fakes.scripted_server import ReceivedRequest, http_response, raw_server, scripted_server
 from tests.fakes.simulated_loop import simulated
 from tests.fakes.stepping_loop import SteppingLoop, is_cut_at
@@ -280,17 +281,18 @@ async def test_patience_ends() -> None:
             await speak(client)
 
 
-async def test_cancelled_call_is_finished_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_cancelled_call_is_finished_and_logged(caplog: pytest.LogCaptureFixture, gate: asyncio.Event) -> None:
     """
     Once it is on its way: what it made is paid for, and its ids are in the log.
     """
-    async with emulator(OFFICIAL, faults.delay_after("call", 0.2)) as server, client_of(server) as client:
+    async with emulator(OFFICIAL, faults.delay_after("call", HELD)) as server, client_of(server) as client:
         speaking = asyncio.ensure_future(speak(client))
         while not server.ledger.arrivals["call"]:
             await asyncio.sleep(0.005)
         speaking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await speaking
+        gate.set()
         await client.aclose()
 
         assert (1, {"speech": 1}) == (server.ledger.arrivals["call"], server.ledger.calls)
@@ -316,16 +318,19 @@ async def test_cancelled_call_is_not_sent_again() -> None:
         assert (0, 1) == (len(client.core.calls), server.ledger.arrivals["call"])
 
 
-async def test_closing_waits_for_answers() -> None:
+async def test_closing_waits_for_answers(gate: asyncio.Event) -> None:
     """
     The caller of a call that is on its way gets its answer.
     """
-    async with emulator(OFFICIAL, faults.delay_after("call", 0.1)) as server:
+    async with emulator(OFFICIAL, faults.delay_after("call", HELD)) as server:
         client = client_of(server)
         speaking = asyncio.ensure_future(speak(client))
         while not server.ledger.arrivals["call"]:
             await asyncio.sleep(0.005)
-        await client.aclose()
+        closing = asyncio.ensure_future(client.aclose())
+        await asyncio.sleep(0)
+        gate.set()
+        await closing
 
         assert "audio" == (await speaking).audio.kind
 
