@@ -51,10 +51,15 @@ AT_MOST: Final[Mapping[str, Limit]] = {
     "commands/kling-async status/CPU to KlingClient": Limit(1.3, held=1.8),
     "commands/kling-async batch --status/CPU to KlingClient": Limit(1.3),
     "dry_run/kling-async batch --dry-run/CPU to rows read and checked": Limit(1.6, held=3.6),
+    "pictures/drawn picture/CPU": Limit(0.06),
+    "pictures/gallery of 400/time to bare thumbnails": Limit(1.15),
+    "pictures/gallery of 10000, 10 new/time to all new": Limit(0.03),
+    "pictures/gallery of 10000, 10 new/CPU to all new": Limit(0.03),
 }
 AT_LEAST: Final[Mapping[str, Limit]] = {
     "tasks/best async peer over kling_async by list, 1000/ratio of CPU": Limit(15),
     "downloads/kling_async, synced/rate to curl's": Limit(0.8),
+    "pictures/plain pictures/rate to a static file": Limit(0.5),
 }
 
 

@@ -221,8 +221,9 @@ class Attempts:
                         return await self._send(row, request, observer)
                     except BudgetExceeded:  # while it waited for slots, others have reserved what was left
                         is_charged = False
-                        if not self.budget.may_free:
+                        if (change := self.budget.change()) is None:
                             raise
+                        await change
 
     async def _send(self, row: Row, request: TaskRequest, observer: JournalObserver) -> TaskHandle:
         digests = {field: file.sha256 for field, file in row.inputs.items()}

@@ -21,7 +21,7 @@ from kling_async.batch.journal_observer import UnsettledSubmits
 from kling_async.batch.opening import Account
 from kling_async.batch.options import SaveOptions
 from kling_async.batch.pending import read_rows
-from kling_async.batch.records import Row, State, Summary
+from kling_async.batch.records import HAVE_OUTCOMES, Row, State, Summary
 from kling_async.batch.runner import Runner
 from kling_async.batch.spending import RowBudget
 from kling_async.client.budget import Budget
@@ -293,7 +293,7 @@ class Batch(UsedWithAsyncWith):
         """
         Yield the outcomes of all runs, in the order of the input; rows without one yet are left out.
         """
-        async for row in read_rows(journal := self._open()):
+        async for row in read_rows(journal := self._open(), *HAVE_OUTCOMES):
             if (outcome := _outcome_of(row, await read_request(row, journal))) is not None:
                 yield outcome
 

@@ -2,6 +2,7 @@
 The SQL of a journal's rows: the changes of their states, adding them, and reading them.
 """
 
+import bisect
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -85,6 +86,11 @@ _PAID_FOR: Final = frozenset({WITHDRAW, ACCEPT})
 Changes that are written even to a file that was moved: nothing else holds these facts.
 """
 
+_IS_TAKEN: Final = "SELECT 1 FROM row WHERE key = ? AND generation = ?"
+_ADD: Final = (
+    "INSERT INTO row (position, key, digest, generation, occurrence, endpoint, request, queued_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
+)
 _MISSING: Final = "WHERE (state = 'queued' OR (state = 'failed' AND may_retry)) AND generation <> ?"
 
 IS_KEPT: Final = "state IN ('sending', 'accepted', 'uncertain') AND account <> (SELECT account FROM journal)"
@@ -173,6 +179,8 @@ def add(database: Database, new_rows: Sequence[NewRow], generation: int, now: fl
             "SELECT positions FROM journal"
         )  # no position is used twice: our ids are derived from it
         count = 0
+        for endpoint in {endpoint_of(type(new_row.request)).name for new_row in new_rows}:
+            database.execute("INSERT OR IGNORE INTO endpoint VALUES (?)", endpoint)
         for new_row in new_rows:
             count += _add_one(database, new_row, position + count, generation, now)
         database.execute("UPDATE journal SET positions = ?", position + count)
@@ -182,23 +190,16 @@ def add(database: Database, new_rows: Sequence[NewRow], generation: int, now: fl
 def _add_one(database: Database, new_row: NewRow, position: int, generation: int, now: float) -> bool:
     endpoint = endpoint_of(type(new_row.request))
     digest = digest_of(new_row.request, dict(_identify_files(new_row, endpoint)))
-    occurrence, key = None, new_row.key
+    key, occurrence = new_row.key, None
     if key is None:
-        [last] = database.fetch_one(
-            "SELECT max(occurrence) FROM row WHERE digest = ? AND generation = ?", digest, generation
-        )
-        occurrence = 0 if last is None else last + 1
-        key = f"{digest.hex()[:24]}-{occurrence}"
-    known = database.execute("SELECT digest, position FROM row WHERE key = ?", key).fetchone()
-    if known is not None:
+        occurrence = _next_occurrence(database, digest, generation)
+        key = _derived_key(digest, occurrence)
+    facts = (endpoint.name, write_stored_request(new_row.request), now)
+    if not database.execute(_ADD, position, key, digest, generation, occurrence, *facts).rowcount:
+        known = database.fetch_one("SELECT digest, position FROM row WHERE key = ?", key)
         _check_same(database, new_row, key, digest, known)
         database.execute("UPDATE row SET generation = ?, occurrence = ? WHERE key = ?", generation, occurrence, key)
         return False
-    database.execute(
-        "INSERT INTO row (position, key, digest, generation, occurrence, endpoint, request, queued_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        *(position, key, digest, generation, occurrence, endpoint.name, write_stored_request(new_row.request), now),
-    )
     sources = sources_of(endpoint, new_row.request)
     for field, file in new_row.inputs.items():
         source = sources.get(field)
@@ -207,6 +208,22 @@ def _add_one(database: Database, new_row: NewRow, position: int, generation: int
         if file.is_kept:
             database.execute("INSERT OR IGNORE INTO reference VALUES (?, ?)", file.sha256, file.base64)
     return True
+
+
+def _derived_key(digest: bytes, occurrence: int) -> str:
+    return f"{digest.hex()[:24]}-{occurrence}"
+
+
+def _next_occurrence(database: Database, digest: bytes, generation: int) -> int:
+    # The number of equal requests before this one in the input. They are numbered without gaps, so that a few lookups
+    # find the last, however many there are.
+    def is_taken(occurrence: int) -> bool:
+        return database.execute(_IS_TAKEN, _derived_key(digest, occurrence), generation).fetchone() is not None
+
+    end = 0
+    while is_taken(end):
+        end = 2 * end or 1
+    return bisect.bisect_right(range(end), False, lo=end // 2, key=lambda occurrence: not is_taken(occurrence))
 
 
 def _identify_files(new_row: NewRow, endpoint: Endpoint[Any]) -> Iterator[tuple[str, str]]:
@@ -241,8 +258,13 @@ def check_endpoints(database: Database) -> None:
     Raise JournalMismatch if rows are of an endpoint that is not registered.
     """
     with database.translating():
-        for [name] in database.execute("SELECT DISTINCT endpoint FROM row").fetchall():
-            _find_endpoint(database, name)
+        for [name] in database.execute("SELECT name FROM endpoint").fetchall():
+            try:
+                _find_endpoint(database, name)
+            except JournalMismatch:
+                # The rows of this endpoint may have been dropped.
+                if database.execute("SELECT 1 FROM row WHERE endpoint = ?", name).fetchone() is not None:
+                    raise
 
 
 def _find_endpoint(database: Database, name: str) -> Endpoint[Any]:

@@ -34,6 +34,7 @@ from kling_async.wire.notebook_html import html_of
 from kling_async.wire.tasks import TaskSnapshot, last_seen
 
 __all__ = [
+    "HAVE_OUTCOMES",
     "KEY_MAX",
     "InputFile",
     "NewRow",
@@ -84,6 +85,11 @@ class State(enum.StrEnum):
     FAILED = "failed"
     UNCERTAIN = "uncertain"
 
+
+HAVE_OUTCOMES: Final = (State.FINISHED, State.SAVED, State.FAILED, State.UNCERTAIN)
+"""
+The states of rows that have an outcome, if only for now.
+"""
 
 _BEFORE: Final[Mapping[State, frozenset[State]]] = {
     State.QUEUED: frozenset({State.SENDING}),

@@ -4,8 +4,8 @@ What the rows of a journal count in budgets: all runs of it together, in the bat
 
 import contextlib
 import operator
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Coroutine, Sequence
+from typing import Any, Self
 
 import attrs
 
@@ -63,12 +63,11 @@ class RowBudget:
             held.keep()
         return opened
 
-    @property
-    def may_free(self) -> bool:
+    def change(self) -> Coroutine[Any, Any, None] | None:
         """
-        Whether running tasks may leave some of what is reserved.
+        Return a wait for the end of a running task, which may leave some of what is reserved; None if none is running.
         """
-        return any(book.may_free for book in self.books)
+        return next((book.change() for book in self.books if book.may_free), None)
 
     def price_of(self, row: Row) -> Amount:
         """

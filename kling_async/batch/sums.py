@@ -24,16 +24,23 @@ _FILES: Final = (
 One pass: to group by kind, SQLite would sort all files.
 """
 
+_IS_BILLED: Final = "WHERE units IS NOT NULL OR cash IS NOT NULL"
+"""
+The condition of the index `row_by_bill`, which has what is summed: no other row is read.
+"""
+
 _BILLED: Final = (
     "SELECT coalesce(sum(whole), 0), coalesce(sum(CAST(round((units - whole) * 1000000) AS INTEGER)), 0) FROM "
-    "(SELECT units, CAST(units AS INTEGER) AS whole FROM (SELECT units FROM row UNION ALL SELECT units FROM earlier))"
+    "(SELECT units, CAST(units AS INTEGER) AS whole FROM "
+    f"(SELECT units FROM row {_IS_BILLED} UNION ALL SELECT units FROM earlier))"
 )
 """
 Sums whole units and millionths as integers: a sum of floats drifts, and a single sum of millionths may exceed 64 bits.
 """
 
-
-_PAID: Final = "SELECT coalesce(sum(cash), 0) FROM (SELECT cash FROM row UNION ALL SELECT cash FROM earlier)"
+_PAID: Final = (
+    f"SELECT coalesce(sum(cash), 0) FROM (SELECT cash FROM row {_IS_BILLED} UNION ALL SELECT cash FROM earlier)"
+)
 
 
 def summarize(database: Database) -> Summary:

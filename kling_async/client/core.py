@@ -302,12 +302,12 @@ class ClientCore:
     ) -> Delivery:
         charge = Charge(self.spending, endpoint)
         try:
+            if self.spending.budget is not None or observer.has_budget:  # now that it has its slots
+                charge.reserve(request, observer.reserve, forced=files is None)
             fields = dict(endpoint.defaults(request, self.dialect))
             if submission.external_id is not None:
                 fields["external_task_id"] = submission.external_id
             request = with_fields(request, **fields) if fields else request
-            if self.spending.budget is not None or observer.has_budget:  # now that it has its slots
-                charge.reserve(request, observer.reserve, forced=files is None)
             if endpoint.new_standard is not None:
                 endpoint = endpoint.spoken(request, self.dialect)
             submission.lookup_proves_absence = endpoint.lookup_proves_absence

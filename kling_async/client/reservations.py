@@ -10,7 +10,7 @@ import functools
 import heapq
 import operator
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
@@ -132,12 +132,23 @@ class Book:
         Raises:
             BudgetExceeded: It does not fit even if nothing that is reserved is spent, or no task is running.
         """
-        loop = asyncio.get_running_loop()
-        changed: asyncio.Future[None] = loop.create_future()
         with self.lock:
             if not self.may_free or not self._fits(self.spent.plus(amount)):
                 self._refuse_amount(amount)
+            change = self.change()
+        await change
+
+    def change(self) -> Coroutine[Any, Any, None]:
+        """
+        Return a wait for the next end of something that is reserved.
+        """
+        loop = asyncio.get_running_loop()
+        changed: asyncio.Future[None] = loop.create_future()
+        with self.lock:
             self._waiters[changed] = loop
+        return self._wait_for(changed)
+
+    async def _wait_for(self, changed: "asyncio.Future[None]") -> None:
         try:
             await changed
         finally:

@@ -301,6 +301,27 @@ async def test_task_that_is_gone_counts_what_was_reserved(tmp_path: Path) -> Non
     assert reserved == budget.spent
 
 
+async def test_row_that_was_never_sent_must_fit_as_a_new_one(tmp_path: Path) -> None:
+    """
+    An earlier run was about to send it, with a larger budget: it is looked up, does not exist, and waits.
+    """
+    path, kling = tmp_path / "run.kling", service()
+    async with kling.client() as client:
+        async with Batch(path, client) as batch:
+            await batch.add(pictures(1))
+            journal = journal_of(batch)
+            facts: dict[str, Any] = {"external_task_id": "ours-1", "submit_key": None, "now": 1.0}
+            await journal.mark_sending(0, attempt=1, reserved=Amount(8, "0.028"), **facts)
+        _, error = await run(path, client, Budget(units=7))
+
+        assert error is not None
+        assert {"queued": 1} == states(path)
+        assert not kling.ledger.tasks
+        _, error = await run(path, client, Budget(units=8))
+    assert error is None
+    assert {"finished": 1} == states(path)
+
+
 async def test_killed_run_counts_what_it_may_have_spent(tmp_path: Path) -> None:
     """
     Rows that were accepted or being sent are reserved, and settled when their tasks are found.

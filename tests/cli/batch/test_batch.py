@@ -356,6 +356,18 @@ def test_dry_run(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert ["rows.csv"] == [path.name for path in tmp_path.iterdir()]
 
 
+def test_dry_run_leaves_out_repeated_keys(here: Here, tmp_path: Path) -> None:
+    """
+    A line whose key an earlier line has for another request is found after it was counted, and counts no more.
+    """
+    (tmp_path / "rows.csv").write_text("key,prompt,n\na,a fox,2\na,an owl,3\nb,a hen,1\n")
+
+    ended = here("batch", "rows.csv", "--dry-run", "--skip-invalid", "--json", "--dialect", "official")
+
+    assert [(2, 3)] == [(facts["requests"], facts["files"]) for facts in lines_of(ended.out)]
+    assert "line 3: key 'a': is already the key of line 2, for another request" in ended.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -225,3 +225,17 @@ async def test_endpoint_that_is_not_registered(path: Path) -> None:
         list(Reader(path).rows())
     assert 2 == Reader(path).summary().rows
     assert (before, ["run.kling"]) == (path.read_bytes(), sorted(each.name for each in path.parent.iterdir()))
+
+
+async def test_endpoint_whose_rows_were_dropped(path: Path) -> None:
+    """
+    It need not be registered any more.
+    """
+    with registered(FAR):
+        journal = Journal.open(path, ACCOUNT)
+        await add(journal, NewRow(request=Far("away")))
+        assert 1 == await journal.drop_missing(await journal.begin_input())
+        await journal.aclose()
+
+    await Journal.open(path, ACCOUNT).aclose()
+    assert 0 == Reader(path).summary().rows

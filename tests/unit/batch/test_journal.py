@@ -16,7 +16,7 @@ import sys
 import tempfile
 import textwrap
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -31,7 +31,7 @@ from kling_async.batch.database import Database
 from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.lock import RESERVE
 from kling_async.batch.opening import Account
-from kling_async.batch.records import InputFile, NewRow, Row, State, Summary, digest_of, external_id_of
+from kling_async.batch.records import HAVE_OUTCOMES, InputFile, NewRow, Row, State, Summary, digest_of, external_id_of
 from kling_async.errors import (
     InvalidRequest,
     JournalCorrupt,
@@ -109,8 +109,26 @@ async def fill(journal: Journal, *requests: ImageRequest) -> int:
     return generation
 
 
-async def rows(journal: Journal) -> list[Row]:
-    return await journal.read_page([], -1, 1000)
+async def rows(journal: Journal, size: int = 1000) -> list[Row]:
+    return await journal.read_page([], -1, size)
+
+
+async def steps_of(work: Awaitable[object], journal: Journal) -> int:
+    """
+    Return how many steps of SQLite's machine *work* takes.
+    """
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    journal._database._connection.set_progress_handler(count, 1)
+    try:
+        await work
+    finally:
+        journal._database._connection.set_progress_handler(None, 1)
+    return steps
 
 
 async def states(journal: Journal) -> list[State]:
@@ -705,6 +723,41 @@ class TestReading:
         assert 3 == len(plans)
         scans = {step for step in steps if "TEMP B-TREE" in step or step.startswith("SCAN")}
         assert scans <= {"SCAN journal"}  # which has one row
+
+    async def test_queries_cost_what_has_ended(self, journal: Journal, path: Path) -> None:
+        """
+        Rows that wait to be sent cost the summary a step of the index each, and the pages of outcomes nothing.
+        """
+        await fill(journal)
+        for position, state in enumerate((State.FINISHED, State.FAILED)):
+            await bring(journal, position, state)
+        few = (
+            await steps_of(journal.read_page(HAVE_OUTCOMES, -1, 10), journal),
+            await steps_of(journal.summary(), journal),
+        )
+        await fill(journal, *(ImageRequest(str(number)) for number in range(1000)))
+        many = (
+            await steps_of(journal.read_page(HAVE_OUTCOMES, -1, 10), journal),
+            await steps_of(journal.summary(), journal),
+        )
+
+        assert [State.FINISHED, State.FAILED] == [row.state for row in await journal.read_page(HAVE_OUTCOMES, -1, 10)]
+        assert many[0] == few[0]
+        assert many[1] - few[1] < 8 * 1000  # steps of SQLite's machine; with each row's columns they were 40 of them
+
+    async def test_equal_requests_are_numbered_by_few_lookups(self, journal: Journal) -> None:
+        """
+        Whether an input has a request for the second time or for the thousandth.
+        """
+        same = ImageRequest("a lighthouse")
+        generation = await fill(journal, *([same] * 1000))
+        steps = await steps_of(journal.add(entries([same]), generation, 1.0), journal)
+
+        assert [f"{number}" for number in range(1001)] == [
+            row.key.rpartition("-")[2] for row in await rows(journal, 1001)
+        ]
+        assert steps < 1000
+        assert (0, 1001) == await journal.add(entries([same] * 1001), await journal.begin_input(), 1.0)
 
     async def test_summary(self, journal: Journal, path: Path) -> None:
         """

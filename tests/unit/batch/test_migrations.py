@@ -184,37 +184,39 @@ def test_killed_while_it_migrates(path: Path) -> None:
         folder, execute = Path(sys.argv[1]), database.Database.execute
 
         def run(count, path):
-            left = count
+            done = 0
 
             def counted(self, statement, *values):
-                nonlocal left
-                left -= 1
-                if not left:
+                nonlocal done
+                done += 1
+                if done == count:
                     os.kill(os.getpid(), signal.SIGKILL)
                 return execute(self, statement, *values)
 
             database.Database.execute = counted
             Journal.open(path, account())
-            os._exit(0)
+            os._exit(done)
 
-        for count in range(1, 99, 3):
+        def run_in_child(count):
             path = shutil.copytree(folder, folder.with_name(f"run-{count}")) / "run.kling"
             child = os.fork()
             if not child:
                 run(count, path)
-            if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
-                break
-        print(count)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+        total = run_in_child(0)
+        for count in range(total, 0, -3):  # from the last, which alone comes after the commit
+            run_in_child(count)
+        print(total)
         """
     )
     command = [sys.executable, "-c", program, str(path.parent)]
     ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3])
 
-    killed = int(ended.stdout) - 3
-    statements = MIGRATIONS[3].count(";")
-    assert killed > statements
+    total = int(ended.stdout)
+    assert total > sum(migration.count(";") for migration in MIGRATIONS[3:])
     versions = []
-    for count in range(1, killed + 1, 3):
+    for count in reversed(range(total, 0, -3)):
         copy = path.parents[1] / f"run-{count}" / "run.kling"
         with connected(copy) as connection:
             [version] = connection.execute("PRAGMA user_version").fetchone()

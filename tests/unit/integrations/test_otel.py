@@ -109,6 +109,16 @@ async def test_a_task_is_one_span(exported: Exported, tmp_path: Path) -> None:
     assert span.end_time - span.start_time >= 0.3e9
 
 
+async def test_cash_is_told_in_place_of_units(exported: Exported) -> None:
+    """
+    Of a task that was paid from the balance.
+    """
+    async with emulator(OFFICIAL, paid_in="cash") as server, client_of(server, TaskSpans(exported.provider)) as client:
+        await client.generate("a lighthouse", model_name="kling-v3")
+
+    assert (0.028, None) == tuple(told(exported.only).get(name) for name in ("kling.cash", "kling.units"))
+
+
 @pytest.mark.parametrize(
     ("request_", "name", "facts"),
     [
