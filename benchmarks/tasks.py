@@ -150,6 +150,7 @@ def ratios(figures: dict[str, Figure]) -> Iterator[Figure]:
         yield ratio(f"tasks/{LISTS} over {LOOP}, {count}/ratio of CPU", cpu(LISTS, count), cpu(LOOP, count))
     asked = [figures[f"tasks/{name}, 1000/requests per task"] for name in (ONES, LOOP)]
     yield ratio(f"tasks/{ONES} over {LOOP}, 1000/ratio of requests", *asked)
+    yield ratio(f"tasks/{TOLD} over {LISTS}, 1000/ratio of CPU", cpu(TOLD), cpu(LISTS))
     peers = [cpu(entry.name) for entry in ENTRIES if entry.count == 1_000 and entry.name.startswith(PEERS)]
     best = min(peers, key=lambda figure: figure.median)
     ours = cpu(LISTS)
