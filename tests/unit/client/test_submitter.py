@@ -25,7 +25,7 @@ from kling_async import (
     SlotPolicy,
     Slots,
 )
-from kling_async.client import delivery_factory
+from kling_async.client import core, delivery_factory
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.handle import TaskHandle
