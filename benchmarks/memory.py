@@ -7,14 +7,18 @@ The emulator runs in its own process. Tracing takes time, so nothing else is mea
 
 import asyncio
 import gc
+import itertools
 import tracemalloc
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, TypeAlias
+from unittest import mock
 
 from benchmarks import apart
 from benchmarks.figures import Figure
 from benchmarks.scale import DIALECTS, HOUR, service, warm_client
 from kling_async import Dialect, KlingClient
+from kling_async.wire import codec, json_text
 
 ROUNDS: Final = 3
 TASKS: Final = 2_000
@@ -42,6 +46,18 @@ def begin(waiting: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
 WHO: Final[dict[str, QueryMode]] = {"generate": generate, "wait of a handle": wait_for_handles}
 
 
+@contextmanager
+def no_orjson() -> Iterator[None]:
+    """
+    As where the extra "fast" is not installed.
+    """
+    with mock.patch.object(json_text, "orjson", None), mock.patch.object(codec, "SHARES_NAMES", new=False):
+        yield
+
+
+JSON: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {"": nullcontext, ", no orjson": no_orjson}
+
+
 async def held_for_one(way: QueryMode, dialect: Dialect, tasks: int = TASKS) -> float:
     with service(dialect, tasks + 1) as server:
         async with warm_client(server, dialect, tasks + 1) as client:
@@ -63,8 +79,13 @@ async def held_for_one(way: QueryMode, dialect: Dialect, tasks: int = TASKS) -> 
 
 def measure(rounds: int | None) -> list[Figure]:
     apart.pin(0)
-    held: dict[tuple[str, str], list[float]] = {(who, how): [] for who in WHO for how in ("list reads", "one by one")}
+    ways = itertools.product(WHO, ("list reads", "one by one"), JSON)
+    held: dict[tuple[str, str, str], list[float]] = {way: [] for way in ways}
     for _ in range(rounds or ROUNDS):
-        for (who, how), of_it in held.items():
-            of_it.append(asyncio.run(held_for_one(WHO[who], DIALECTS[how])))
-    return [Figure(f"memory/{who}, {how}/bytes per task", "bytes", tuple(of_it)) for (who, how), of_it in held.items()]
+        for (who, how, json), of_it in held.items():
+            with JSON[json]():
+                of_it.append(asyncio.run(held_for_one(WHO[who], DIALECTS[how])))
+    return [
+        Figure(f"memory/{who}, {how}{json}/bytes per task", "bytes", tuple(of_it))
+        for (who, how, json), of_it in held.items()
+    ]

@@ -14,6 +14,8 @@ PARTS: Final = (
     "choices",
     "submits",
     "tasks",
+    "rates",
+    "makespan",
     "scale",
     "waits",
     "memory",

@@ -179,4 +179,9 @@ def measure(rounds: int | None) -> list[Figure]:
         for way in DIALECTS
         if (way, many) in figures
     ]
-    return [*itertools.chain.from_iterable(figures.values()), *flat]
+    collected = ratio(
+        f"scale/list reads, {many}/CPU per task to that without collector",
+        figures["list reads", many][0],
+        figures[UNCOLLECTED, many][0],
+    )
+    return [*itertools.chain.from_iterable(figures.values()), *flat, collected]

@@ -1,9 +1,10 @@
 """
 The cost of waiting for tasks, compared with a loop for each task and with the clients of other services.
 
-Tasks of 2 to 4 s are submitted at once and waited for; creates are included. Each run is a new process on its own core.
-The service has the other core and reports its load: the client is measured as long as the service's peak is well below
-100 %. Rounds alternate. Contenders that take minutes run once, and with a changed interval only with a hundred tasks.
+Tasks of 2 to 4 s, or of 4 to 6 s, are submitted at once and waited for; creates are included. Each run is a new
+process on its own core. The service has the other core and reports its load: the client is measured as long as the
+service's peak is well below 100 %. Rounds alternate. Contenders that take minutes run once, and with a changed
+interval only with a hundred tasks.
 """
 
 import statistics
@@ -20,6 +21,7 @@ from kling_async import PollPolicy
 
 ROUNDS: Final = 3
 TERMS: Final = Terms(shortest=2.0, longest=4.0)
+LONGER: Final = Terms(shortest=4.0, longest=6.0)
 
 EAGER: Final = PollPolicy(first_delay=0.3)
 """
@@ -32,6 +34,9 @@ IDS: Final = "kling_async by ids"
 ONES: Final = "kling_async one by one"
 TOLD: Final = "kling_async by callbacks"
 LOOP: Final = "aiohttp loop, 1 s"
+LOOPS: Final = {f"aiohttp loop, {interval:g} s": interval for interval in (0.5, 1.0, 2.0, 5.0)}
+LONGER_ONES: Final = f"{ONES}, tasks of 4 to 6 s"
+LONGER_LOOP: Final = "aiohttp loop, 1 s, tasks of 4 to 6 s"
 PEERS: Final = ("fal-client", "replicate", "runwayml", "openai")
 """
 Prefixes of the names of other services' clients.
@@ -43,7 +48,9 @@ CONTENDERS: Final = {
     IDS: Contender("ours", {"way": "ids"}),
     ONES: Contender("ours", {"way": "gateway"}),
     TOLD: Contender("ours", {"way": "list", "is_told": True}),
-    LOOP: Contender("aiohttp_loop"),
+    LONGER_ONES: Contender("ours", {"way": "gateway"}),
+    **{name: Contender("aiohttp_loop", {"interval": interval}) for name, interval in LOOPS.items()},
+    LONGER_LOOP: Contender("aiohttp_loop"),
     "httpx loop, 1 s": Contender("httpx_loop"),
     "requests in threads, 1 s": Contender("requests_loop"),
     "fal-client": Contender("fal"),
@@ -58,12 +65,13 @@ CONTENDERS: Final = {
 @attrs.frozen
 class Entry:
     """
-    A contender with a number of tasks and a maximum number of rounds.
+    A contender with a number of tasks, a maximum number of rounds, and how long the tasks take.
     """
 
     name: str
     count: int
     rounds: int = ROUNDS
+    terms: Terms = TERMS
 
     @property
     def who(self) -> str:
@@ -71,10 +79,13 @@ class Entry:
 
 
 ENTRIES: Final = (
-    *(Entry(name, 1_000) for name in (LISTS, EAGER_LISTS, IDS, TOLD, LOOP, "requests in threads, 1 s", "openai")),
+    *(Entry(name, 1_000) for name in (LISTS, EAGER_LISTS, IDS, ONES, TOLD, *LOOPS)),
+    *(Entry(name, 1_000) for name in ("requests in threads, 1 s", "openai")),
     *(Entry(name, 10_000, rounds=2) for name in (LISTS, TOLD, LOOP)),
-    *(Entry(name, 1_000, rounds=1) for name in (ONES, "httpx loop, 1 s", "fal-client", "replicate", "runwayml")),
-    *(Entry(name, 100, rounds=1) for name in CONTENDERS if name not in (EAGER_LISTS, IDS, ONES)),
+    *(Entry(name, 100, terms=LONGER) for name in (LONGER_ONES, LONGER_LOOP)),
+    *(Entry(name, 1_000, rounds=1) for name in ("httpx loop, 1 s", "fal-client", "replicate", "runwayml")),
+    *(Entry(name, 100, rounds=1) for name in (LISTS, TOLD, LOOP, "httpx loop, 1 s", "requests in threads, 1 s")),
+    *(Entry(name, 100, rounds=1) for name in CONTENDERS if name.startswith(PEERS)),
 )
 
 
@@ -88,7 +99,7 @@ def measure(rounds: int | None = None) -> list[Figure]:
         for number in range(rounds or ROUNDS):
             for entry in ENTRIES:
                 if number < (rounds or entry.rounds):
-                    result = run(pipe, CONTENDERS[entry.name], url, entry.count, TERMS)
+                    result = run(pipe, CONTENDERS[entry.name], url, entry.count, entry.terms)
                     print(f"{entry.who}: {result.waits.load.seconds:.0f} s {result.waits.failures or ''}", flush=True)
                     results[entry].append(result)
     figures = {figure.name: figure for entry in ENTRIES for figure in figures_of(entry, results[entry])}
@@ -137,6 +148,9 @@ def ratios(figures: dict[str, Figure]) -> Iterator[Figure]:
 
     for count in (1_000, 10_000):
         yield ratio(f"tasks/{LISTS} over {LOOP}, {count}/ratio of CPU", cpu(LISTS, count), cpu(LOOP, count))
+    asked = [figures[f"tasks/{name}, 1000/requests per task"] for name in (ONES, LOOP)]
+    yield ratio(f"tasks/{ONES} over {LOOP}, 1000/ratio of requests", *asked)
+    yield ratio(f"tasks/{TOLD} over {LISTS}, 1000/ratio of CPU", cpu(TOLD), cpu(LISTS))
     peers = [cpu(entry.name) for entry in ENTRIES if entry.count == 1_000 and entry.name.startswith(PEERS)]
     best = min(peers, key=lambda figure: figure.median)
     ours = cpu(LISTS)

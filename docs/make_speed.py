@@ -17,6 +17,7 @@ sys.path.insert(0, str(DOCS.parent))  # benchmarks are not installed
 from benchmarks import figures  # noqa: E402
 from benchmarks.figures import Run, number  # noqa: E402
 from benchmarks.tables import written  # noqa: E402
+from benchmarks.tasks import IDS, LISTS, LOOPS, ONES, TOLD  # noqa: E402
 
 PAGES: Final = (DOCS / "explanation" / "speed.md", DOCS / "howto" / "cluster.md")
 IMAGES: Final = DOCS / "images"
@@ -71,6 +72,37 @@ def draw_waiting(run: Run) -> None:
     keep("speed-waiting.svg")
 
 
+def draw_lag(run: Run) -> None:
+    """
+    Draw the mean lag against the requests per task: a loop for each task as a curve over its interval, and the client.
+    """
+    measured = run.figures
+
+    def point(who: str) -> tuple[float, float]:
+        return measured[f"tasks/{who}, 1000/requests per task"].median, measured[f"tasks/{who}, 1000/mean lag"].median
+
+    drawing = axes(7.4, 3.6)
+    loops = [(interval, *point(name)) for name, interval in sorted(LOOPS.items(), key=lambda item: item[1])]
+    drawing.plot([asked for _, asked, _ in loops], [lag for _, _, lag in loops], marker="o", color=OTHERS[0])
+    for interval, asked, lag in loops:
+        drawing.annotate(f"a loop each, {interval:g} s", (asked, lag), (6, 4), textcoords="offset points", fontsize=9)
+    for name, label, offset in (
+        (ONES, "one by one", (6, -12)),
+        (IDS, "by ids", (8, -7)),
+        (LISTS, "by list", (-4, 8)),
+        (TOLD, "by callbacks", (8, -3)),
+    ):
+        asked, lag = point(name)
+        drawing.plot([asked], [lag], marker="o", color=OURS)
+        drawing.annotate(label, (asked, lag), offset, textcoords="offset points", fontsize=9, color=OURS)
+    drawing.set_yscale("log")
+    drawing.yaxis.set_major_formatter(lambda value, _: number(value))
+    drawing.set_xlim(0, 1.15 * max(asked for _, asked, _ in loops))
+    drawing.set_xlabel("requests per task, of which one creates it")
+    drawing.set_ylabel("mean lag, ms")
+    keep("speed-lag.svg")
+
+
 def draw_scale(run: Run) -> None:
     """
     Draw the CPU for each task, by the number of running tasks.
@@ -98,6 +130,7 @@ def main() -> None:
     for page in PAGES:
         page.write_text(written(page.read_text(), run))
     draw_waiting(run)
+    draw_lag(run)
     draw_scale(run)
     print(f"{', '.join(page.name for page in PAGES)} and the drawings are up to date")
 

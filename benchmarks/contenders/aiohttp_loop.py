@@ -1,5 +1,5 @@
 """
-A polling loop for each task with aiohttp: one session with its defaults (100 connections), a poll every second.
+A polling loop for each task with aiohttp: one session with its defaults (100 connections).
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from benchmarks.contenders.loops import BODY, HEADERS, INTERVAL, PATH, has_ended
 
 
 @contextlib.asynccontextmanager
-async def contend(url: str, count: int) -> AsyncIterator[Job]:  # noqa: ARG001 (as all of them)
+async def contend(url: str, count: int, interval: float = INTERVAL) -> AsyncIterator[Job]:  # noqa: ARG001 (as all of them)
     async with aiohttp.ClientSession(headers=HEADERS) as session:
 
         async def job() -> str:
             async with session.post(url + PATH, json=BODY) as response:
                 task_id: str = (await response.json())["data"]["task_id"]
             while True:
-                await asyncio.sleep(INTERVAL)
+                await asyncio.sleep(interval)
                 async with session.get(f"{url}{PATH}/{task_id}") as response:
                     answer = await response.json()
                 if has_ended(answer):

@@ -4,6 +4,9 @@
 
 import asyncio
 import itertools
+import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -39,7 +42,7 @@ from kling_async.wire.endpoints.video_models import VideoModel
 if TYPE_CHECKING:
     from kling_async.emulator import Ledger
 
-__all__ = ["demo", "file_name", "make_requests", "request_counts"]
+__all__ = ["demo", "file_name", "make_requests", "next_command", "request_counts"]
 
 EXAMPLES: Final = """\
 Examples:
@@ -55,7 +58,7 @@ _PICTURES: Final = (1, 1, 2)
 def demo(
     *,
     count: Annotated[
-        int | None, typer.Option("--count", "-c", metavar="N", min=1, help="Number of prompts; repeats them if needed.")
+        int | None, typer.Option("--count", "-c", metavar="N", min=1, help="How many prompts (default: each once)")
     ] = None,
     prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own prompts, one per line.")] = None,
     out: Out = Path("pictures"),
@@ -98,8 +101,9 @@ async def _demo(requests: Sequence[ImageRequest], service: ServiceOptions, out: 
     # not gallery.html, which may be the page of other commands' pictures
     page = await _write_page(board, out / "demo.html", server.dialect.default_model, screen)
     code = runner.sum_up({**request_counts(server.ledger), **page})
-    screen.say('Now try your own: kling-async generate --emulator "a paper boat on a puddle"')
-    screen.say('              or: kling-async video --emulator "a paper boat sails away"')
+    command = next_command()
+    screen.say(f'Now try your own: {command} generate --emulator "a paper boat on a puddle"')
+    screen.say(f'              or: {command} video --emulator "a paper boat sails away"')
     return code
 
 
@@ -141,6 +145,15 @@ def file_name(row: TaskRow) -> str:
     """
     several = row.result is not None and len(row.result.files) > 1
     return "{number:02}-{prompt}" + ("-{index}" if several else "") + "{ext}"
+
+
+def next_command() -> str:
+    """
+    Return how to call this program from the same shell: by its path, if the shell does not find it by its name.
+    """
+    path = Path(sys.argv[0])
+    is_lost = path.name == "kling-async" and shutil.which(path.name) is None
+    return shlex.quote(str(path)) if is_lost else "kling-async"
 
 
 def request_counts(ledger: "Ledger") -> dict[str, str]:

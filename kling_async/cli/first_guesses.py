@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "account": ("balance", "usage", "quota", "credits", "costs"),
     "doctor": ("login", "auth", "config", "configure", "setup", "ping"),
     "emulator": ("serve", "server", "mock", "simulate"),
+    "image-generation": ("text-to-image", "text2image", "txt2img", "image", "images", "generate"),  # a kind of run
 }
 """
 Words that other programs have for the same commands.
@@ -53,6 +54,12 @@ class GuessingCommand(typer.core.TyperCommand):
     Names the options that were probably meant by one that does not exist.
     """
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """
+        Return the parameters, as the help shows them.
+        """
+        return _without_types_of_flags(super().get_params(ctx))
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """
         Read the arguments of the command.
@@ -80,11 +87,19 @@ class GuessingGroup(typer.core.TyperGroup):
     Names the commands that were probably meant by one that does not exist.
     """
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """
+        Return the options, as the help shows them.
+        """
+        return _without_types_of_flags(super().get_params(ctx))
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """
         Return the name of the command that *args* begin with, the command, and the other arguments.
         """
         word = args[0]
+        if word == "help":
+            ctx.fail(f"No such command 'help'. Did you mean {ctx.command_path} --help?")
         if word not in self.commands and not word.startswith("-") and (meant := self._meant(word)):
             ctx.fail(f"No such command {word!r}. Did you mean {meant}?")
         return super().resolve_command(ctx, args)
@@ -93,6 +108,14 @@ class GuessingGroup(typer.core.TyperGroup):
         if " " in word.strip() and "generate" in self.commands:  # a prompt
             return f"kling-async generate {word!r}"
         return " or ".join(map(repr, _synonyms(word, _COMMANDS, self.commands) or _nearest(word, self.commands)))
+
+
+def _without_types_of_flags(parameters: list[Any]) -> list[Any]:
+    # A flag takes no value, but typer writes "<bool>" where the value of other options is described.
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+            parameter.metavar = ""
+    return parameters
 
 
 def _synonyms(word: str, table: Mapping[str, Sequence[str]], known: Container[str]) -> list[str]:

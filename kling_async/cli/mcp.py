@@ -40,6 +40,14 @@ Examples:
   kling-async mcp --http 127.0.0.1:8000 --max-cost 5
 """
 
+_NOT_FOR_PEOPLE: Final = (
+    "Waiting for a program that speaks the Model Context Protocol on stdin. Such a program starts this command",
+    "itself, if you name it in its configuration; for one that connects to a URL, add --http. Ctrl-C stops.",
+)
+"""
+What a person sees who starts the server in a terminal, where nothing would happen.
+"""
+
 _TOKEN: Final = "KLING_MCP_TOKEN"  # noqa: S105 (the name of a variable)
 
 _WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 (it is compared with)
@@ -135,6 +143,8 @@ async def _serve(
         server = make_server(operations)
         with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is the normal end of this command
             if address is None:
+                if sys.stdin.isatty():
+                    print_error(*_NOT_FOR_PEOPLE)
                 await serve_stdio(server)
             elif not await _serve_http(server, address, token, options.host_name or (), operations.stopping.set):
                 return ExitCode.USAGE

@@ -5,6 +5,7 @@ Options that several commands share, and the parsers of their values.
 import importlib.util
 import json
 import math
+import string
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -226,15 +227,20 @@ def check_kind(name: str) -> str:
 
 def check_name(template: str, fields: Collection[str], *, files: int = 1, is_one: bool = False) -> None:
     """
-    Refuse a template of file names as `check_template` does.
+    Refuse a template of file names as `check_template` does, and one whose files no program would open.
 
     Raises:
-        typer.BadParameter: It has unknown fields, leads out of the folder, or gives two files the same name.
+        typer.BadParameter: It has unknown fields or no extension, leads out of the folder, or gives two files the same
+            name.
     """
     try:
         check_template(template, fields, files=files, is_one=is_one)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--name") from None
+    parts = list(string.Formatter().parse(template))
+    if not any("." in text or field in ("ext", "key") for text, field, *_ in parts):  # keys may be names of files
+        what = f"The name {shorten(template)!r} has no extension; write {shorten(f'{template}{{ext}}')!r}"
+        raise typer.BadParameter(what, param_hint="--name")
 
 
 def read_words(words: Iterable[str]) -> list[str]:

@@ -31,7 +31,7 @@ __all__ = ["run_app"]
 EXAMPLES: Final = """\
 Examples:
   kling-async run text-to-video prompt="a paper boat" duration=10 mode=pro
-  kling-async run multi-image-to-image subject_image_list=cat.png subject_image_list=hat.png
+  kling-async run omni-image prompt="both" image_list=cat.png image_list=hat.png
   kling-async run omni-image --help
 """
 
@@ -51,7 +51,7 @@ def _command_of(endpoint: Endpoint[Any]) -> Callable[..., None]:
     @with_option_groups
     def command(
         *,
-        fields: Annotated[list[str] | None, typer.Argument(metavar="FIELD=VALUE...", help="See below.")] = None,
+        fields: Annotated[list[str] | None, typer.Argument(metavar="FIELD=VALUE", help="See the fields above.")] = None,
         out: Annotated[Any, out_option("results/")] = Path("results"),
         name: Name = DEFAULT_NAME,
         as_json: AsJson = False,
@@ -88,7 +88,9 @@ def _fields_of(endpoint: Endpoint[Any], words: Sequence[str]) -> Mapping[str, An
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or name not in names:
-            what = f"{word!r} is no field=value; the fields of {endpoint.name} are {', '.join(names)}"
+            example = f"{name if name in names else names[0]}={'...' if name in names else word}"
+            fields = f"the fields of {endpoint.name} are {', '.join(names)}"
+            what = f"{word!r} is not field=value, such as {example!r}; {fields}"
             if equals:
                 what = f"{name!r} {unknown_field_rule(endpoint.name, name, names)}"
             raise typer.BadParameter(what, param_hint="FIELD=VALUE")
@@ -98,6 +100,11 @@ def _fields_of(endpoint: Endpoint[Any], words: Sequence[str]) -> Mapping[str, An
         else:
             given[name] = value
     return given
+
+
+def _summary_of(endpoint: Endpoint[Any]) -> str:
+    sentence, _, _ = _help_of(endpoint).partition(".")
+    return f"{sentence}."
 
 
 def _help_of(endpoint: Endpoint[Any]) -> str:
@@ -111,6 +118,6 @@ def _help_of(endpoint: Endpoint[Any]) -> str:
 
 
 for each in endpoints():
-    run_app.command(each.name, cls=GuessingCommand, help=_help_of(each), short_help=each.title, epilog=EXIT_CODES)(
-        _command_of(each)
-    )
+    run_app.command(
+        each.name, cls=GuessingCommand, help=_help_of(each), short_help=_summary_of(each), epilog=EXIT_CODES
+    )(_command_of(each))

@@ -21,10 +21,10 @@ class SpendingOptions:
     """
 
     max_units: Annotated[
-        float | None, typer.Option(metavar="N", min=0, help="Limit in units; --max-cost: in $", show_default=False)
+        float | None, typer.Option(metavar="N", min=0, help="Spend at most so many units.", show_default=False)
     ] = None
     max_cost: Annotated[
-        float | None, typer.Option(metavar="N", min=0, hidden=True, help="Limit in US dollars, by the price list.")
+        float | None, typer.Option(metavar="N", min=0, help="Spend at most so many US dollars.", show_default=False)
     ] = None
     unknown_units: Annotated[
         float | None,

@@ -20,9 +20,9 @@ from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.callbacks.router import CallbackRouter
 from kling_async.client.calls.free_calls import FreeCalls
 from kling_async.client.calls.one_shot import OneShotCalls
-from kling_async.client.delivery import Delivery, SubmitObserver
-from kling_async.client.events import EventKind, EventPublisher, OnEvent, TaskEvents
-from kling_async.client.exchange import RequestBody
+from kling_async.client.delivery import SubmitObserver
+from kling_async.client.delivery_factory import DeliveryFactory, body_of
+from kling_async.client.events import EventKind, EventPublisher, OnEvent
 from kling_async.client.handle import TaskHandle
 from kling_async.client.known_tasks import KnownTasks
 from kling_async.client.limits.bucket import SlotLease
@@ -31,21 +31,19 @@ from kling_async.client.polling.poller import Poller
 from kling_async.client.polling.queries import HttpStatusQueries
 from kling_async.client.polling.strategy import strategy_for
 from kling_async.client.result_files import ResultFiles
-from kling_async.client.spending import Charge, Spending
+from kling_async.client.spending import Spending
 from kling_async.client.submission import Submission
 from kling_async.client.submitter import Submitter
 from kling_async.client.transport import Transport
 from kling_async.errors import BrokenRule, ClientClosed, InvalidRequest
-from kling_async.media.input_files import Reference, read_inputs, with_texts
+from kling_async.media.input_files import Reference, read_inputs
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import Credentials
-from kling_async.wire.codec import write_request
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of, with_fields
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of
 from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.endpoints.registry import endpoint_of
-from kling_async.wire.json_text import dumps
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["ClientCore", "State"]
@@ -111,6 +109,7 @@ class ClientCore:
         queries = HttpStatusQueries(self.transport, polling.answer_timeout, dialect)
         self._poller = Poller(polling, queries, functools.partial(strategy_for, dialect))
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
+        self._deliveries = DeliveryFactory(self.transport, self.spending, self._router)
         self.tasks: Final = KnownTasks(self.transport, dialect, self.spending, self._publisher, self.open, self._watch)
         self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
         self.calls: Final = OneShotCalls(self.transport, self.spending, self.open)
@@ -198,7 +197,7 @@ class ClientCore:
             submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=now)
             if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
                 submission.external_id, submission.owns_id = secrets.token_hex(16), True
-            delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, None, files)
+            delivery = self._deliveries.make(endpoint, request, submission, lease, observer, events, None, files)
         except BaseException as error:
             events.publish(EventKind.NO_TASK, error=error)
             raise
@@ -236,7 +235,7 @@ class ClientCore:
         submission.owns_id = owns_id
         lease = self._acquire_running(endpoint, request)
         events = self._publisher.begin(endpoint, request)
-        delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
+        delivery = self._deliveries.make(endpoint, request, submission, lease, observer, events, submit_key)
         delivery.counterpart = delivery.endpoint.counterpart(self.dialect)  # the dialect may have been another then
 
         async def find_or_send() -> TaskSnapshot:
@@ -245,7 +244,7 @@ class ClientCore:
                 return snapshot
             files = await _validate(endpoint, request, digests, self.dialect, self.slots)
             delivery.charge_anew()
-            delivery.body = _body_of(delivery, files)
+            delivery.body = body_of(delivery, files)
             return await delivery.send()
 
         return await self.submitter.run(delivery, find_or_send)
@@ -268,7 +267,7 @@ class ClientCore:
         submission = Submission(request.external_task_id)
         lease = self._acquire_running(endpoint, request)
         events = self._publisher.begin(endpoint, request)
-        delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
+        delivery = self._deliveries.make(endpoint, request, submission, lease, observer, events, submit_key)
         return self.submitter.resume(delivery, task_id)
 
     async def _wait_for_slots(
@@ -288,48 +287,6 @@ class ClientCore:
 
     def _acquire_running(self, endpoint: Endpoint[Any], request: TaskRequest) -> SlotLease:
         return self.slots.acquire_running(endpoint.bucket(request, self.dialect), endpoint.slots(request), owner=self)
-
-    def _make_delivery(
-        self,
-        endpoint: Endpoint[Any],
-        request: TaskRequest,
-        submission: Submission,
-        lease: SlotLease,
-        observer: SubmitObserver,
-        events: TaskEvents,
-        submit_key: str | None,
-        files: Mapping[str, Reference] | None = None,
-    ) -> Delivery:
-        charge = Charge(self.spending, endpoint)
-        try:
-            if self.spending.budget is not None or observer.has_budget:  # now that it has its slots
-                charge.reserve(request, observer.reserve, forced=files is None)
-            fields = dict(endpoint.defaults(request, self.dialect))
-            if submission.external_id is not None:
-                fields["external_task_id"] = submission.external_id
-            request = with_fields(request, **fields) if fields else request
-            if endpoint.new_standard is not None:
-                endpoint = endpoint.spoken(request, self.dialect)
-            submission.lookup_proves_absence = endpoint.lookup_proves_absence
-            events.request = request
-            router = self._router if request.callback_url is None else None  # else callbacks go to the caller's address
-            delivery = Delivery(
-                request=request,
-                endpoint=endpoint,
-                lease=lease,
-                charge=charge,
-                subscription=None if router is None else router.subscribe(submit_key),
-                observer=observer,
-                events=events,
-                submission=submission,
-                transport=self.transport,
-            )
-            delivery.body = None if files is None else _body_of(delivery, files)
-        except BaseException:  # such as of a budget, or of an endpoint that a program has registered
-            lease.release()
-            charge.release()
-            raise
-        return delivery
 
     def _watch(self, handle: TaskHandle) -> None:
         if self.state is not State.CLOSED:
@@ -354,15 +311,6 @@ async def _validate(
     if slots.limit is not None:
         slots.check(endpoint.slots(request))
     return files
-
-
-def _body_of(delivery: Delivery, files: Mapping[str, Reference]) -> RequestBody:
-    fields = write_request(with_texts(delivery.request, files) if files else delivery.request)
-    if delivery.subscription is not None:
-        fields["callback_url"] = delivery.subscription.address  # a secret, so not in the caller's request
-    if delivery.endpoint.to_body is not None:
-        fields = delivery.endpoint.to_body(fields)
-    return RequestBody(dumps(fields), is_traceable=delivery.submission.external_id is not None)
 
 
 def _refuse_while_loading() -> None:

@@ -2,15 +2,12 @@
 The emulated account: its tasks, their ids, and their cost, as values. The caller passes the time.
 """
 
-import base64
-import hashlib
 import heapq
 import math
 import random
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any, Final
 
 import attrs
@@ -18,13 +15,14 @@ import attrs
 from kling_async.emulator.api_errors import MESSAGES, ApiError
 from kling_async.emulator.ledger import CreatedTask, Ledger
 from kling_async.emulator.library import Library
+from kling_async.emulator.new_records import new_record, with_shared_files
 from kling_async.emulator.result_files import FileUrls
 from kling_async.emulator.settings import Settings
-from kling_async.emulator.source_files import UNREACHABLE, has_unreachable_url, length_of_source, parent_of
+from kling_async.emulator.source_files import UNREACHABLE, has_unreachable_url, parent_of
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
 from kling_async.emulator.task_snapshot import file_id, snapshot_of
 from kling_async.emulator.usage import Usage
-from kling_async.wire.endpoints.base import Endpoint, ResultList, TaskRequest, sources_of, with_fields, with_sources
+from kling_async.wire.endpoints.base import Endpoint, ResultList, TaskRequest
 from kling_async.wire.endpoints.registry import caption_of, endpoint_of
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -34,8 +32,6 @@ _RISK_CONTROL: Final = "Failure to pass the risk control system"
 """
 The vendor's words for a task that failed because its content policy refuses the prompt or a file.
 """
-
-_QUEUED: Final = 0.15  # the part of its time that a task stays "submitted"
 
 
 class Account:
@@ -92,7 +88,7 @@ class Account:
         elif outcome.failure is None and has_unreachable_url(request):
             outcome = attrs.evolve(outcome, failure=UNREACHABLE)
         endpoint = endpoint_of(type(request))
-        record = attrs.evolve(self._make_record(endpoint, request, now, outcome), is_new=is_new)
+        record = attrs.evolve(self._new_record(endpoint, request, now, outcome), is_new=is_new)
         try:
             self._check_duplicate(request.external_task_id)
             self._check_content(request)
@@ -111,7 +107,7 @@ class Account:
         and is not in the ledger.
         """
         endpoint = endpoint_of(type(request))
-        record = attrs.evolve(self._make_record(endpoint, request, accepted_at, SUCCESS), task_id=task_id)
+        record = attrs.evolve(self._new_record(endpoint, request, accepted_at, SUCCESS), task_id=task_id)
         self._add(record)
         return record
 
@@ -127,7 +123,7 @@ class Account:
             ApiError: There is not enough money (1102).
         """
         self.settle(now)
-        record = attrs.evolve(self._make_record(endpoint, request, now, SUCCESS), started_at=now, done_at=now)
+        record = attrs.evolve(self._new_record(endpoint, request, now, SUCCESS), started_at=now, done_at=now)
         try:
             self.usage.charge(record, self.settings)
         except ApiError as error:
@@ -264,44 +260,9 @@ class Account:
         else:
             self.ledger.units_billed += record.units
 
-    def _make_record(self, endpoint: Endpoint[Any], request: Any, now: float, outcome: TaskOutcome) -> TaskRecord:
-        dialect = self.settings.dialect
-        ordinal = len(self._by_task_id) + 1
-        dice = random.Random(f"{self.settings.seed} task {ordinal}")  # noqa: S311 (repeatable on purpose)
-        seconds = dice.uniform(*self.settings.latency)
-        seed = dice.getrandbits(32)
-        most = endpoint.files(request)
-        count = most if endpoint.fewest_files is None else dice.randint(endpoint.fewest_files(request), most)
-        length = length_of_source(request, self._by_task_id, self.settings)
-        return TaskRecord(
-            task_id=self._make_task_id(ordinal, now),
-            endpoint=endpoint,
-            request=self._with_shared_files(request, endpoint),
-            model_name=getattr(request, "model_name", None) or dialect.default_model,
-            bucket=endpoint.bucket(request, dialect),
-            ordinal=ordinal,
-            created_at=now,
-            started_at=now + _QUEUED * seconds,
-            done_at=math.inf if outcome.is_stuck else now + seconds,
-            price=_price_of(endpoint, request, self.settings, count, length),
-            seed=seed,
-            outcome=outcome,
-            count=count,
-            seconds=length,
-        )
-
-    def _make_task_id(self, ordinal: int, now: float) -> str:
-        # The time is part of it: a restarted service must not give known ids to other tasks.
-        digest = hashlib.sha256(f"{self.settings.seed} {ordinal} {now}".encode()).digest()
-        if self.settings.is_gateway:
-            return base64.urlsafe_b64encode(b"\x0a" + digest[:15]).decode().rstrip("=")
-        return str(10**17 + int.from_bytes(digest) % (9 * 10**17))
-
-    def _with_shared_files(self, request: Any, endpoint: Endpoint[Any]) -> Any:
-        # Thousands of requests with the same file of ten megabytes must not keep thousands of copies.
-        texts = sources_of(endpoint, request)
-        shared = {place: self._texts.setdefault(text, text) for place, text in texts.items() if isinstance(text, str)}
-        return with_sources(endpoint, request, shared)
+    def _new_record(self, endpoint: Endpoint[Any], request: Any, now: float, outcome: TaskOutcome) -> TaskRecord:
+        request = with_shared_files(request, endpoint, self._texts)
+        return new_record(endpoint, request, now, outcome, settings=self.settings, earlier=self._by_task_id)
 
     def _accept(self, record: TaskRecord) -> None:
         self._add(record)
@@ -312,19 +273,7 @@ class Account:
             for at in record.changes:
                 heapq.heappush(self._changes, (at, record.ordinal, record))
         self.ledger.note_peak(record.bucket, self.usage.slots[record.bucket])
-        self.ledger.tasks.append(
-            CreatedTask(
-                task_id=record.task_id,
-                endpoint=record.endpoint.name,
-                external_task_id=record.request.external_task_id,
-                prompt=caption_of(record.request),
-                n=record.count,
-                model_name=record.model_name,
-                created_at=record.created_at,
-                units=record.units,
-                create_number=self._creates,
-            )
-        )
+        self.ledger.tasks.append(CreatedTask.of(record, self._creates))
 
     def _add(self, record: TaskRecord) -> None:
         self._records.append(record)
@@ -332,14 +281,3 @@ class Account:
         self._by_task_id[record.task_id] = record
         if record.request.external_task_id is not None:
             self._by_external_id[record.request.external_task_id] = record
-
-
-def _price_of(endpoint: Endpoint[Any], request: Any, settings: Settings, count: int, length: float | None) -> Decimal:
-    if getattr(request, "duration", 0) is None:  # of a video to edit, which is not fetched here
-        request = with_fields(request, duration=max(1, round(settings.media_seconds)))
-    if (units := endpoint.units(request, settings.dialect)) is not None:
-        return Decimal(units)
-    seconds = settings.media_seconds if length is None else length
-    if (units := endpoint.units_by_length(request, settings.dialect, seconds)) is not None:
-        return units
-    return Decimal(endpoint.units_at_most(request, settings.dialect) or 0) * count / endpoint.files(request)

@@ -4,9 +4,12 @@ The records of an emulated service: created tasks, bills and requests.
 
 from collections import Counter
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import attrs
+
+from kling_async.emulator.task_record import TaskRecord
+from kling_async.wire.endpoints.registry import caption_of
 
 Route = Literal["create", "query", "list", "tasks", "call", "download"]
 """
@@ -40,6 +43,23 @@ class CreatedTask:
     created_at: float
     units: Decimal | int
     create_number: int
+
+    @classmethod
+    def of(cls, record: TaskRecord, create_number: int) -> Self:
+        """
+        Return what the ledger says of a task.
+        """
+        return cls(
+            task_id=record.task_id,
+            endpoint=record.endpoint.name,
+            external_task_id=record.request.external_task_id,
+            prompt=caption_of(record.request),
+            n=record.count,
+            model_name=record.model_name,
+            created_at=record.created_at,
+            units=record.units,
+            create_number=create_number,
+        )
 
 
 @attrs.define

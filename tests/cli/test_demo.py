@@ -21,7 +21,7 @@ from kling_async import (
     TextToVideo,
     VideoModel,
 )
-from kling_async.cli.demo import file_name, make_requests, video_from
+from kling_async.cli.demo import file_name, make_requests, next_command, video_from
 from kling_async.cli.task_board import TaskRow
 from kling_async.media.naming import NameTemplate
 from kling_async.wire.endpoints.registry import broken_rules
@@ -205,6 +205,22 @@ def test_interrupted_on_terminal(command: Command) -> None:
     assert screen.rindex("\x1b[?25h") > screen.rindex("\x1b[?25l")
     left = re.sub(r"\x1b\[[?\d]*[A-Za-z]", "", screen[screen.rindex("\x1b[?25h") :])
     assert "Stopped. The emulator runs inside this command: its tasks end with it and cost nothing." == left.strip()
+
+
+def test_next_command_is_one_that_the_shell_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    The demo is often called by its path, in an environment that is not activated; then so is what it suggests.
+    """
+    program = tmp_path / "kling-async"
+    program.touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    not_found = next_command()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = next_command()
+    monkeypatch.setattr(sys, "argv", ["/somewhere/kling_async/__main__.py"])
+
+    assert [str(program), "kling-async", "kling-async"] == [not_found, found, next_command()]
 
 
 def test_prompts_of_the_package() -> None:

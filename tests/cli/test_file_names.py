@@ -79,6 +79,8 @@ def test_rows_of_a_batch_are_named_so(served: ServedBy) -> None:
         (["generate", "a", "--name", "{promt}{ext}"], "unknown field {promt}; did you mean {prompt}?"),
         (["generate", "a", "--name", "{key}{ext}"], "only rows of a batch have a key"),
         (["video", "a", "--name", "{prompt"], "must be a format string"),
+        (["generate", "a", "--name", "cat"], "The name 'cat' has no extension; write 'cat{ext}'"),
+        (["generate", "a", "b", "--name", "{number:02}/{task_id}"], "write '{number:02}/{task_id}{ext}'"),
         (["wait", "a", "--name", "{prompt}{ext}"], "it needs --save or --out"),
         (["generate", "a", "--out", "cat.png"], 'to name the file, write --out "." --name "cat{ext}"'),
         (["video", "a", "--out", "made/boat.MP4"], 'to name the file, write --out "made" --name "boat{ext}"'),

@@ -26,7 +26,7 @@ def test_help(here: Here, word: str) -> None:
 
     lines = ended.out.splitlines()
     assert 0 == ended.code
-    assert len(lines) <= 48
+    assert len(lines) <= 49
     assert max(map(len, lines)) <= 80
     assert f"  kling-async {word}" in ended.out
     assert "130 interrupted" in ended.out
@@ -42,6 +42,42 @@ def test_help_of_all(here: Here) -> None:
     assert len(lines) <= 42
     assert max(map(len, lines)) <= 80
     assert WORDS == sorted(re.findall(r"^│ ([a-z]\S+)  ", ended.out, re.MULTILINE))
+
+
+@pytest.mark.parametrize("word", ["generate", "run", "demo", ""])
+def test_flags_have_no_type_in_the_help(here: Here, word: str) -> None:
+    """
+    They take no value.
+    """
+    assert "<bool>" not in here(*word.split(), "--help").out
+
+
+@pytest.mark.parametrize("word", ["generate", "video", "batch", "mcp"])
+def test_both_limits_of_spending_are_in_the_help(here: Here, word: str) -> None:
+    """
+    In units and in dollars, each in its own line.
+    """
+    shown = here(word, "--help").out
+
+    assert ["--max-units", "--max-cost"] == re.findall(r"^│ (--max-\w+)  ", shown, re.MULTILINE)[-2:]
+
+
+def test_help_of_run_says_what_each_kind_makes(here: Here) -> None:
+    """
+    In one sentence.
+    """
+    shown = " ".join(here("run", "--help").out.replace("│", " ").split())
+
+    assert "image-generation Pictures from text, and from a reference picture. avatar A video of" in shown
+
+
+def test_help_of_a_kind_says_where_its_fields_are(here: Here) -> None:
+    """
+    They stand above the options.
+    """
+    shown = here("run", "avatar", "--help").out
+
+    assert shown.index("Fields:") < shown.index("See the fields above.")
 
 
 @pytest.mark.parametrize("option", ["--base-url", "--dialect", "--out", "--json", "--slots", "--give-up-after"])

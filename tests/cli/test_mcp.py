@@ -21,7 +21,7 @@ from mcp.server.mcpserver import MCPServer
 from kling_async import OFFICIAL
 from kling_async.cli.mcp import McpOptions, _serve_http
 from kling_async.policy.spending import Amount
-from tests.cli.conftest import Command, Here
+from tests.cli.conftest import Command, Here, on_terminal
 from tests.fakes.agents import Caller, use_every_tool
 from tests.fakes.clients import emulator
 from tests.fakes.eventually import eventually
@@ -80,6 +80,17 @@ async def test_sigterm_ends_it_although_stdin_is_open(command: Command) -> None:
     [answer] = [json.loads(line) for line in ended.out.splitlines()]
     assert "kling-async" == answer["result"]["serverInfo"]["name"]
     assert "Spent: 0 units" in ended.err
+
+
+def test_person_at_a_terminal_is_told_what_the_server_waits_for(command: Command) -> None:
+    """
+    Otherwise nothing would happen, and nothing would say why.
+    """
+    code, screen = on_terminal(command, "mcp", "--emulator", "--folder", "saved", type_at="Ctrl-C stops")
+
+    assert 0 == code
+    assert "if you name it in its configuration; for one that connects to a URL, add --http" in screen
+    assert "Spent: 0 units" in screen
 
 
 def test_commands_do_not_import_the_sdk() -> None:

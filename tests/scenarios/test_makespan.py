@@ -1,112 +1,18 @@
 """
-How long many requests of mixed sizes take in all, in simulated time.
-
-The yardstick is a service that starts each request in their order as soon as there is room, with nobody between:
-strict FIFO without any lag, for tasks that take exactly as long.
+How long many requests take in all, in simulated time, compared with strict FIFO without any lag.
 """
 
 import asyncio
-import heapq
-import itertools
-import random
-import statistics
-from collections.abc import Sequence
 from typing import Final
 
-import attrs
 import pytest
 
+from benchmarks.makespan import LONGEST, TRAVEL, fifo, mixed, run
+from kling_async import GATEWAY, OFFICIAL, Dialect
 from kling_async.emulator import faults
-from kling_async.emulator.task_record import TaskRecord
 from kling_async.errors import KlingError, NoFreeSlot, RateLimited
-from tests.fakes.simulated_loop import EPOCH, now, simulate
+from tests.fakes.simulated_loop import now, simulate
 from tests.fakes.socketless_service import SocketlessService
-
-TRAVEL: Final = (0.05, 0.15)
-"""
-Seconds that each request takes, and its answer.
-"""
-
-
-LONGEST = 24.0
-"""
-Seconds that a task takes at most.
-"""
-
-
-@attrs.frozen
-class Run:
-    """
-    What became of a gather.
-
-    Attributes:
-        makespan: Seconds until all was done; so `fifo` by the yardstick.
-        lag: Seconds from the end of a task until its caller knew, on average.
-        longest_at_head: Seconds between the starts of the largest requests and of those before them, at most.
-        refused: Share of the creates that were refused.
-    """
-
-    makespan: float
-    fifo: float
-    lag: float
-    longest_at_head: float
-    refused: float
-
-
-def mixed(most: int, count: int, seed: int) -> list[int]:
-    lot = random.Random(seed)
-    return [lot.randint(1, most) for _ in range(count)]
-
-
-def fifo(tasks: Sequence[TaskRecord], limit: int) -> float:
-    """
-    Return the makespan of *tasks* where each starts as soon as there is room and all before it have started.
-    """
-    time, used, last = 0.0, 0, 0.0
-    running: list[tuple[float, int]] = []
-    for task in tasks:
-        while used + task.request.n > limit:
-            time, n = heapq.heappop(running)
-            used -= n
-        end = time + task.done_at - task.created_at
-        used += task.request.n
-        last = max(last, end)
-        heapq.heappush(running, (end, task.request.n))
-    return last
-
-
-def run(wanted: Sequence[int], truth: int, slots: int | None, seed: int) -> Run:
-    """
-    Gather one task for each of *wanted*, a number of pictures, from a service with *truth* slots.
-    """
-    service = SocketlessService(slots=truth, seed=seed, latency=(16.0, LONGEST), travel=TRAVEL)
-    done_at: dict[str, float] = {}
-
-    async def story() -> None:
-        async with service.client(slots=slots) as client:
-
-            async def one(number: int, n: int) -> None:
-                await client.generate(f"lighthouse {number}", n=n)
-                done_at[f"lighthouse {number}"] = EPOCH + now()
-
-            await asyncio.gather(*(one(number, n) for number, n in enumerate(wanted)))
-
-    simulate(story())
-    by_prompt = {task.request.prompt: task for task in service.account.page(1, len(wanted))}
-    tasks = [by_prompt[f"lighthouse {number}"] for number in range(len(wanted))]
-    largest = max(wanted)
-    return Run(
-        makespan=max(done_at.values()) - EPOCH,
-        fifo=fifo(tasks, truth),
-        lag=statistics.mean(done_at[task.request.prompt] - task.done_at for task in tasks),
-        longest_at_head=max(
-            task.created_at - before.created_at
-            for before, task in itertools.pairwise(tasks)
-            if task.request.n == largest
-        ),
-        refused=service.refused / service.ledger.arrivals["create"],
-    )
-
 
 SEEDS: Final = (0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (1, 2)))
 
@@ -122,6 +28,16 @@ def test_with_a_number_given_width_is_full(seed: int) -> None:
     assert outcome.makespan <= 1.1 * outcome.fifo + outcome.lag
     assert 0.0 == outcome.refused
     assert outcome.longest_at_head < LONGEST + 2.0
+
+
+@pytest.mark.parametrize(("dialect", "most"), [(GATEWAY, 1.035), (OFFICIAL, 1.025)], ids=["one by one", "by ids"])
+def test_slots_are_hardly_ever_empty(dialect: Dialect, most: float) -> None:
+    """
+    What 300 requests for one picture take longer than by the yardstick is mostly the way to the service and back.
+    """
+    outcome = run([1] * 300, 9, 9, 1, dialect)
+
+    assert outcome.makespan <= most * outcome.fifo
 
 
 @pytest.mark.parametrize("seed", SEEDS)

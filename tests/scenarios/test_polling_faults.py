@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kling_async import HttpOptions, KlingClient, PollPolicy
+from kling_async import GATEWAY, HttpOptions, KlingClient, PollPolicy
 from kling_async.emulator import Emulator, Fault, faults
 from tests.fakes.simulated_loop import epoch_now, simulated
 
@@ -65,3 +65,22 @@ async def test_service_that_refuses_at_random_is_asked_seldom_and_to_the_end(see
     seconds = await asyncio.gather(*(run(seed, REFUSING) for seed in seeds))
 
     assert max(seconds) < 90.0
+
+
+@simulated
+async def test_rate_falls_where_polls_are_refused() -> None:
+    """
+    It grows for a hundred tasks that are polled one by one, falls when their service refuses some, and all are noticed.
+    """
+    rates = []
+    for rules in ([], [faults.rate_limited("query", after=150, times=3)]):
+        way = [faults.delay_before("any", 0.02), faults.delay_after("any", 0.02)]
+        async with (
+            Emulator(dialect=GATEWAY, latency=(4.0, 6.0), slots=None, faults=[*way, *rules], clock=epoch_now) as server,
+            KlingClient(server.api_key, base_url=server.url, slots=100) as client,
+        ):
+            await asyncio.gather(*(client.generate(f"lighthouse {number}") for number in range(100)))
+            rates.append(client.core._poller.health.rate.rate)
+
+    assert 100.0 < rates[0]
+    assert rates[1] < 0.8 * rates[0]

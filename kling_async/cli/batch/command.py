@@ -18,6 +18,7 @@ from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import require_pillow
 from kling_async.cli.service_options import BatchServiceOptions
 from kling_async.cli.spending import SpendingOptions
+from kling_async.cli.terminal import print_error
 from kling_async.cli.text_input import is_database
 
 __all__ = ["EXAMPLES", "batch"]
@@ -83,6 +84,9 @@ def batch(
             from kling_async.cli.batch.dry_run import dry_run  # noqa: PLC0415 (reports do without it)
 
             run(dry_run(opened, service, journal_path, options, spending))
+        if options.journal is None and not journal_path.name.startswith(Path(source).name):
+            own = beside(Path(source), _suffix(is_emulated=service.is_emulated))
+            print_error(f"{journal_path} is there, and is continued; for another journal, add --journal {own}")
         from kling_async.cli.batch.runner import run_batch  # noqa: PLC0415 (the others do without it)
 
         run(run_batch(opened, journal_path, options, service, spending, callback_server))
@@ -111,9 +115,13 @@ def _journal_of(source: str, *, is_emulated: bool) -> Path | None:
         return None
     if not Path(source).name:
         raise typer.BadParameter(f"{source!r} is not a file", param_hint="INPUT")
-    suffix = ".emulator.kling" if is_emulated else ".kling"
+    suffix = _suffix(is_emulated=is_emulated)
     journal, earlier = beside(Path(source), suffix), Path(source).with_suffix(suffix)
     return earlier if earlier.exists() and not journal.exists() else journal
+
+
+def _suffix(*, is_emulated: bool) -> str:
+    return ".emulator.kling" if is_emulated else ".kling"
 
 
 def _journal_for(source: str | None, *, is_emulated: bool) -> Path:

@@ -130,7 +130,7 @@ class _Server(web.Server):
         if len(self._idle) + len(self._busy) >= MAX_CONNECTIONS:
             oldest = next(iter(self._idle), connection)
             self.forget(oldest)
-            oldest.force_close()
+            self._loop.call_soon(oldest.force_close)  # later, since aiohttp may not have begun with it yet
             if oldest is connection:
                 return
         self._idle[connection] = None

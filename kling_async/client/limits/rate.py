@@ -92,7 +92,7 @@ rate falls. It grows only while they are quick.
 
 WIDESPREAD: Final = 4
 """
-Requests that fail in a window, and are most of it, from which on the service counts as failing.
+How many more requests have to fail than are answered until the service counts as failing.
 """
 
 QUICKEST_FOR: Final = 30.0
@@ -120,18 +120,19 @@ class AdaptiveRate:
     most: float = math.inf
     rate: float = attrs.field(init=False)
     ready_at: float = attrs.field(default=-math.inf, init=False)
-    _rest_until: float = attrs.field(default=-math.inf, init=False)  # as the service has asked
+    _paused_until: float = attrs.field(default=-math.inf, init=False)
     _refused_rate: float = attrs.field(default=math.inf, init=False)  # that was too high, as far as is known
     _cut_at: float = attrs.field(default=-math.inf, init=False)  # when it was refused
     _refusals: int = attrs.field(default=0, init=False)  # in a row
     _is_trusted: bool = attrs.field(default=True, init=False)  # a request sent after the cut was answered
+    _was_used: bool = attrs.field(default=False, init=False)  # so that the rate may be what was refused
     _taken: int = attrs.field(default=0, init=False)  # requests answered since `_taken_since`
     _taken_since: float = attrs.field(default=0.0, init=False)
     _window_at: float = attrs.field(default=math.inf, init=False)  # when it began
-    _answered: int = attrs.field(default=0, init=False)  # in the window, as the next three
-    _failed: int = attrs.field(default=0, init=False)
+    _answered: int = attrs.field(default=0, init=False)  # in the window, as the next two
     _timed: int = attrs.field(default=0, init=False)  # typical answers
     _seconds: float = attrs.field(default=0.0, init=False)  # that they took together
+    _failed: int = attrs.field(default=0, init=False)  # requests, less those that were answered meanwhile
     _answer_rate: float = attrs.field(default=0.0, init=False)  # in the last window
     _quickest: float = attrs.field(default=math.inf, init=False)  # answer, in seconds
     _quickest_before: float = attrs.field(default=math.inf, init=False)
@@ -166,6 +167,8 @@ class AdaptiveRate:
         """
         self._answered += 1
         self._taken += 1
+        if self._failed:
+            self._failed -= 1
         if sent_at >= self._cut_at and not self._is_trusted:
             self._end_refusals(now, sent_at)
         if is_typical:
@@ -177,7 +180,7 @@ class AdaptiveRate:
         self._answer_rate = self._answered / (now - self._window_at)
         latency = self._seconds / self._timed if self._timed else 0.0
         quickest = min(self._quickest, self._quickest_before)
-        self._window_at, self._answered, self._failed, self._timed, self._seconds = now, 0, 0, 0, 0.0
+        self._window_at, self._answered, self._timed, self._seconds = now, 0, 0, 0.0
         if now - self._quickest_since >= QUICKEST_FOR:
             self._quickest_before, self._quickest, self._quickest_since = self._quickest, math.inf, now
         if latency > SLOW * quickest + SLOW_SECONDS:  # requests seem to queue at the service
@@ -198,7 +201,7 @@ class AdaptiveRate:
         A request failed for another reason than the rate. While most fail, the rate is not above the one at the start.
         """
         self._failed += 1
-        if self._failed > max(self._answered, WIDESPREAD):
+        if self._failed > WIDESPREAD:
             self._reduce(START)
 
     def note_refused(self, now: float, sent_at: float) -> None:
@@ -208,35 +211,39 @@ class AdaptiveRate:
         """
         if sent_at < self._cut_at:
             return
-        self.ready_at = max(self.ready_at, now + min(FIRST_PAUSE * 2**self._refusals, LONGEST_PAUSE))
+        pause = min(FIRST_PAUSE * 2**self._refusals, LONGEST_PAUSE)
         self._refusals = min(self._refusals + 1, 10)
-        if not self._is_trusted:  # the pause was too short, or even a modest rate is too high
-            self.rate = max(KEPT * self.rate, min(LEAST, self.rate)) if self.rate <= MODEST else self.rate
-            return
-        taken = max(self._answer_rate, self._answered / max(now - self._window_at, WINDOW))
-        self._cut(max(min(self.rate, taken), KEPT_LEAST * self.rate), now)
-        self._is_trusted = False
+        if self._is_trusted:
+            self.pause(now + pause)
+            taken = max(self._answer_rate, self._answered / max(now - self._window_at, WINDOW))
+            self._was_used = taken >= KEPT_LEAST * self.rate
+            self._cut(max(min(self.rate, taken), KEPT_LEAST * self.rate), now)
+            self._is_trusted = False
+        else:  # the last pause was too short, or even a modest rate is too high
+            self.ready_at = max(now + pause, self._paused_until)
+            if self.rate <= MODEST:
+                self.rate = max(KEPT * self.rate, min(LEAST, self.rate))
 
     def pause(self, until: float) -> None:
         """
-        Send nothing before *until*, as the service has asked, whatever it answers until then.
+        Send nothing before *until*.
         """
-        self._rest_until = max(self._rest_until, until)
+        self._paused_until = max(self._paused_until, until)
         self.ready_at = max(self.ready_at, until)
 
     def _cut(self, refused_rate: float, now: float) -> None:
         self._refused_rate, self._cut_at = refused_rate, now
         self._reduce(KEPT * refused_rate)
-        self._window_at, self._answered, self._failed, self._timed, self._seconds = now, 0, 0, 0, 0.0
+        self._window_at, self._answered, self._timed, self._seconds = now, 0, 0, 0.0
         self._answer_rate = 0.0
 
     def _end_refusals(self, now: float, sent_at: float) -> None:
-        if now - self._cut_at >= OUTAGE:
+        if now - self._cut_at >= OUTAGE and self._was_used:
             taken = self._taken / (now - self._taken_since)
-            self._cut(max(min(self._refused_rate, taken), KEPT_LEAST * self.rate), now)
+            self._cut(max(min(self._refused_rate, taken), LEAST), now)
         self._refusals, self._is_trusted = 0, True
         self._taken, self._taken_since = 0, now
-        self.ready_at = max(self._rest_until, min(self.ready_at, max(now, sent_at + 1 / self.rate)))
+        self.ready_at = max(min(self.ready_at, max(now, sent_at + 1 / self.rate)), self._paused_until)
 
     def _note_slow(self, now: float) -> None:
         self._slow_windows += 1

@@ -40,11 +40,16 @@ Share of the delay between polls that the other tasks of a group get when the fi
 quickest, and the service's rate is found meanwhile.
 """
 
-CROWD: Final = 5
-CROWD_DELAY: Final = 0.15
+CROWD: Final = 10
+CROWD_DELAY: Final = 0.22
 """
 If a poll of all tasks takes many requests, the seconds between two polls of a task grow with the logarithm of their
-number: from five requests on, so many more for each 2.7 times as many.
+number: from ten requests on, so many more for each 2.7 times as many.
+"""
+
+MANY_DELAY: Final = 0.2
+"""
+Seconds between two polls of a task of more than `FEW_TASKS`, at least.
 """
 
 FEW: Final = 0.8
@@ -350,4 +355,6 @@ class PollSchedule:
             share *= EARLY
         usual = share * policy.dense * max(age, duration.typical)
         crowded = CROWD_DELAY * math.log1p(count / self.per_request / CROWD)
+        if count > FEW_TASKS:
+            crowded = max(crowded, MANY_DELAY)
         return min(max(policy.min_delay, usual, crowded), policy.max_delay)

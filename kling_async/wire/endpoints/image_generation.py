@@ -101,7 +101,8 @@ def _take_in(image: Any) -> Any:
 @attrs.frozen
 class ImageRequest:
     """
-    What to draw. Nothing is checked here: `submit` checks it against the dialect before anything is sent.
+    Pictures from text, and from a reference picture. Nothing is checked here: `submit` checks it against the dialect
+    before anything is sent.
 
     Attributes:
         prompt: What the picture shows; 500 characters at most at GATEWAY, 2500 at OFFICIAL. No control characters but

@@ -218,6 +218,7 @@ def test_inputs_of_one_stem_have_journals_of_their_own(served: ServedBy) -> None
     shown = [kling.here("batch", "--status", name).out for name in ("old.csv", "old.kling")]
     assert shown[0] == shown[1] != ""
     assert "old.csv: 0 rows added to old.kling, 1 already there" in again.out
+    assert "old.kling is there, and is continued; for another journal, add --journal old.csv.kling\n" == again.err
     assert ["a fox", "a dog", "a cat"] == [task.prompt for task in kling.server.ledger.tasks]
     assert [["a fox"], ["a dog"], ["a cat"], ["a fox"], ["a cat"]] == [*prompts.values()]
     assert {"rows.csv.kling", "rows.txt.kling", "old.kling"} == {path.name for path in Path().glob("*.kling")}

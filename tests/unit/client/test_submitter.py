@@ -26,7 +26,7 @@ from kling_async import (
     SlotPolicy,
     Slots,
 )
-from kling_async.client import core
+from kling_async.client import core, delivery_factory
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.handle import TaskHandle
@@ -178,7 +178,7 @@ async def test_endpoint_that_fails_keeps_no_slots(monkeypatch: pytest.MonkeyPatc
     async with emulator(OFFICIAL) as server:
         async with client_of(server, slots=1, on_event=lambda event: kinds.append(event.kind)) as client:
             with monkeypatch.context() as patched:
-                patched.setattr(core, "write_request", dict)
+                patched.setattr(delivery_factory, "write_request", dict)
                 for verb in (client.submit(LIGHTHOUSE), recover(client, KNOWN, Scribe(server))):
                     with pytest.raises(TypeError):
                         await verb
