@@ -55,6 +55,7 @@ AT_MOST: Final[Mapping[str, Limit]] = {
     "memory/generate, list reads, no orjson/bytes per task": Limit(3000, held=4400),
     "downloads/kling_async, synced/peak memory": Limit(60),
     "downloads/kling_async, synced/worst loop lag": Limit(50),
+    "journal/with journal/CPU to that without": Limit(1.08, held=1.7),
     "rows/add/CPU to a bare insert": Limit(3, held=25),
     "rows/open/time": Limit(0.3, held=0.6),
     "rows/summary/CPU to import kling_async": Limit(1.5),
