@@ -58,7 +58,7 @@ _PICTURES: Final = (1, 1, 2)
 def demo(
     *,
     count: Annotated[
-        int | None, typer.Option("--count", "-c", metavar="N", min=1, help="Number of prompts; repeats them if needed.")
+        int | None, typer.Option("--count", "-c", metavar="N", min=1, help="How many prompts (default: each once)")
     ] = None,
     prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own prompts, one per line.")] = None,
     out: Out = Path("pictures"),

@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import attrs
@@ -32,7 +33,7 @@ from kling_async.cli.options import (
     require_pillow,
 )
 from kling_async.cli.terminal import is_interactive, print_error, write_line
-from kling_async.wire.dialects import GATEWAY
+from kling_async.wire.dialects import GATEWAY, OFFICIAL
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 
 if TYPE_CHECKING:
@@ -142,9 +143,10 @@ def greeting(server: "Emulator", dialect: str | None = None) -> list[str]:
     url = _from_here(server)
     path = url + DEFAULT_ENDPOINT.path
     body = json.dumps({"prompt": _PROMPT, "model_name": "kling-v1", "n": 1})
-    option = (
-        "" if dialect is None or server.dialect is GATEWAY else f" --dialect {shlex.quote(dialect)}"
-    )  # its host means a gateway
+    setting = ""
+    if dialect is not None and server.dialect is not GATEWAY:  # which its host stands for
+        word = dialect if dialect == OFFICIAL.name else str(Path(dialect).absolute())
+        setting = f" KLING_DIALECT={shlex.quote(word)}"
     return [
         f"Emulated {server.dialect.name} service at {url} (press Ctrl-C to stop)",
         "",
@@ -153,8 +155,8 @@ def greeting(server: "Emulator", dialect: str | None = None) -> list[str]:
         "",
         "In another terminal:",
         "",
-        f"  export KLING_BASE_URL={url} KLING_API_KEY={shlex.quote(server.api_key)}",
-        f'  kling-async generate{option} "a lighthouse at dusk"',
+        f"  export KLING_BASE_URL={url} KLING_API_KEY={shlex.quote(server.api_key)}{setting}",
+        '  kling-async generate "a lighthouse at dusk"',
         "",
         f'  curl -X POST "{path}" \\',
         '    -H "Content-Type: application/json" \\',

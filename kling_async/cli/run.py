@@ -51,7 +51,7 @@ def _command_of(endpoint: Endpoint[Any]) -> Callable[..., None]:
     @with_option_groups
     def command(
         *,
-        fields: Annotated[list[str] | None, typer.Argument(metavar="FIELD=VALUE...", help="See below.")] = None,
+        fields: Annotated[list[str] | None, typer.Argument(metavar="FIELD=VALUE", help="See the fields above.")] = None,
         out: Annotated[Any, out_option("results/")] = Path("results"),
         name: Name = DEFAULT_NAME,
         as_json: AsJson = False,

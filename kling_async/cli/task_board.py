@@ -14,7 +14,15 @@ import attrs
 
 from kling_async.cli.formatting import FILE_NOUNS, count_files, format_units
 from kling_async.client.handle import TaskHandle
-from kling_async.errors import KlingError, SubmissionUncertain, WaitTimeout
+from kling_async.errors import (
+    BudgetExceeded,
+    InvalidRequest,
+    KlingError,
+    NotAuthenticated,
+    NotSent,
+    SubmissionUncertain,
+    WaitTimeout,
+)
 from kling_async.media.saved_files import FileKey
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import caption_of, endpoint_of
@@ -142,6 +150,14 @@ class TaskRow:
         snapshot = self.handle.snapshot if self.handle is not None else None
         return snapshot.final_balance_deduction if snapshot is not None else None
 
+    @property
+    def cost_nothing(self) -> bool:
+        """
+        Whether there is surely no task: the request was not sent, or was refused for itself or its key.
+        """
+        is_refused = isinstance(self.error, BudgetExceeded | InvalidRequest | NotAuthenticated | NotSent)
+        return is_refused and self.handle is None and self.request is not None
+
     def seconds(self, now: float) -> float:
         """
         Return the seconds from acceptance to the last file, or to *now* if it has not ended; 0 before acceptance.
@@ -234,6 +250,8 @@ class TaskBoard:
                 pack = row.handle.endpoint.unit_price
                 packs[pack] = packs.get(pack, Decimal(0)) + row.units
                 titles.setdefault(pack, row.handle.endpoint.title)
+        if not packs and all(row.cost_nothing for row in self.rows):
+            return "0"
         if len(packs) < 2:
             return format_units(next(iter(packs.values()), None))
         return ", ".join(f"{format_units(units)} for {titles[pack]}" for pack, units in packs.items())

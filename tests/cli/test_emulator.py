@@ -81,13 +81,28 @@ async def test_fault(command: Command) -> None:
     async with command.running("emulator", "--port", "0", "--units", "0", "--dialect", "official") as running:
         await running.until("-d ")
         env = dict(re.findall(r"(KLING_\w+)=(\S+)", "".join(running.seen)))
-        made = await command.with_env(**env)("generate", "a fox", "--dialect", "official")
+        made = await command.with_env(**env)("generate", "a fox")
         running.interrupt()
         ended = await running.ended()
 
     assert 4 == made.code
-    assert "--dialect official" in ended.out
+    assert "official" == env["KLING_DIALECT"]
     assert re.search(r"^refusals +1 of 1102$", ended.out, re.MULTILINE)
+
+
+async def test_dialect_of_a_file_is_part_of_what_is_exported(command: Command) -> None:
+    """
+    With its full path, since the other terminal may be in another folder; then programs and commands have the dialect.
+    """
+    path = command.folder / "relay.toml"
+    path.write_text('base = "gateway"\nmodels = ["kling-v2-1"]\ndefault_model = "kling-v2-1"\n')
+    async with command.running("emulator", "--port", "0", "--dialect", "relay.toml") as running:
+        await running.until("-d ")
+        env = dict(re.findall(r"(KLING_\w+)=(\S+)", "".join(running.seen)))
+        running.interrupt()
+        ended = await running.ended()
+
+    assert (0, str(path)) == (ended.code, env["KLING_DIALECT"])
 
 
 async def test_callbacks(command: Command) -> None:

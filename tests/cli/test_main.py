@@ -71,6 +71,15 @@ def test_help_of_run_says_what_each_kind_makes(here: Here) -> None:
     assert "image-generation Pictures from text, and from a reference picture. avatar A video of" in shown
 
 
+def test_help_of_a_kind_says_where_its_fields_are(here: Here) -> None:
+    """
+    They stand above the options.
+    """
+    shown = here("run", "avatar", "--help").out
+
+    assert shown.index("Fields:") < shown.index("See the fields above.")
+
+
 @pytest.mark.parametrize("option", ["--base-url", "--dialect", "--out", "--json", "--slots", "--give-up-after"])
 def test_same_words(option: str) -> None:
     """

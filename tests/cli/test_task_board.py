@@ -8,7 +8,14 @@ import pytest
 from kling_async import Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus, TextToVideo
 from kling_async.cli.task_board import TaskBoard, TaskRow, TaskStage
 from kling_async.client.handle import TaskHandle
-from kling_async.errors import DownloadFailed, NotSent, SubmissionUncertain, WaitTimeout
+from kling_async.errors import (
+    BudgetExceeded,
+    DownloadFailed,
+    NotAuthenticated,
+    NotSent,
+    SubmissionUncertain,
+    WaitTimeout,
+)
 from kling_async.wire.endpoints.registry import endpoint_of
 
 
@@ -133,6 +140,30 @@ def test_units_not_told(board: TaskBoard) -> None:
     """
     A service that does not say what it takes is not said to take nothing.
     """
+    assert "unknown" == board.facts()["units"]
+
+
+def test_requests_that_were_not_sent_cost_nothing(board: TaskBoard) -> None:
+    """
+    But one that may have become a task may cost something.
+    """
+    first, second = board.rows
+    board.fail(first, NotSent("no connection"))
+    board.fail(second, BudgetExceeded("too much"))
+    unsent = board.facts()["units"]
+    second.error = SubmissionUncertain("the connection broke")
+
+    assert ["0", "unknown"] == [unsent, board.facts()["units"]]
+
+
+def test_a_task_whose_key_was_refused_later_may_cost_something(board: TaskBoard) -> None:
+    """
+    It was accepted before.
+    """
+    for row in board.rows:
+        board.accept(row, handle_of(row.request, TaskStatus.PROCESSING))
+        board.fail(row, NotAuthenticated("the key has expired"))
+
     assert "unknown" == board.facts()["units"]
 
 

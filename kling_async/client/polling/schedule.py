@@ -34,14 +34,14 @@ SAMPLE_PRICE: Final = 0.3
 Seconds by which all tasks of a group may be noticed later if that saves one request for each of them.
 """
 
-HEAD_START: Final = 0.4
+HEAD_START: Final = 0.25
 """
 Share of the delay between polls that the other tasks of a group get when the first one has ended: it is among the
 quickest, and the service's rate is found meanwhile.
 """
 
 CROWD: Final = 10
-CROWD_DELAY: Final = 0.24
+CROWD_DELAY: Final = 0.22
 """
 If a poll of all tasks takes many requests, the seconds between two polls of a task grow with the logarithm of their
 number: from ten requests on, so many more for each 2.7 times as many.
