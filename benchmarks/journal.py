@@ -105,4 +105,8 @@ def measure(rounds: int | None) -> list[Figure]:
             Figure(f"journal/{who}/memory after a tenth", "MiB", tuple(cost.early_mib for cost in of_who)),
             Figure(f"journal/{who}/memory at the end", "MiB", tuple(cost.late_mib for cost in of_who)),
         ]
-    return [*figures, ratio("journal/with journal/time to that without", figures[0], figures[4])]
+    return [
+        *figures,
+        ratio("journal/with journal/time to that without", figures[0], figures[4]),
+        ratio("journal/with journal/CPU to that without", figures[1], figures[5]),
+    ]

@@ -21,6 +21,7 @@ PARTS: Final = (
     "memory",
     "downloads",
     "journal",
+    "rows",
     "cluster",
     "commands",
     "dry_run",

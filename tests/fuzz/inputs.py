@@ -18,8 +18,8 @@ from unittest import mock
 import attrs
 import typer
 
-from kling_async.cli.batch.input_parser import Format
 from kling_async.cli.batch.input_source import open_input
+from kling_async.cli.input_options import Format
 from kling_async.cli.options import read_ids, read_prompts
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
 from kling_async.wire.endpoints.image_generation import ImageRequest

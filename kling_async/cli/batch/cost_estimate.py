@@ -60,6 +60,7 @@ class CostEstimate:
         files: The files of each kind, such as "image", at most.
         units: The sum of the units that are known.
         unpriced: Requests whose units are unknown.
+        unbounded: Those of them of which not even the most is known.
     """
 
     dialect: Dialect
@@ -69,6 +70,7 @@ class CostEstimate:
     units: Decimal = attrs.field(default=Decimal(0), init=False)
     dollars: Decimal = attrs.field(default=Decimal(0), init=False)
     unpriced: int = attrs.field(default=0, init=False)
+    unbounded: int = attrs.field(default=0, init=False)
     _more_units: Decimal = attrs.field(default=Decimal(0), init=False)  # of those of which only the most is known
     _more_dollars: Decimal = attrs.field(default=Decimal(0), init=False)
 
@@ -88,6 +90,8 @@ class CostEstimate:
             if (most_units := endpoint.units_at_most(request, self.dialect)) is not None:
                 self._more_units += most_units
                 self._more_dollars += most_units * (endpoint.unit_price or 0)
+            else:
+                self.unbounded += 1
         else:
             self.units += units
             self.dollars += units * (endpoint.unit_price or 0)

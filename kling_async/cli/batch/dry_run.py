@@ -30,7 +30,7 @@ from kling_async.errors import KlingError, NotAuthenticated
 from kling_async.policy.spending import Amount
 from kling_async.wire.dialects import Dialect
 
-__all__ = ["dry_run"]
+__all__ = ["dry_run", "estimate_cost"]
 
 ACCOUNT_TIMEOUT: Final = 10.0
 """
@@ -51,13 +51,7 @@ async def dry_run(
     """
     dialect = _dialect_of(service)
     budget = spending.make_budget()
-    checks = RequestChecks(dialect, Slots(service.slots))
-    estimate = CostEstimate(dialect)
-    checked = await check_input(source, checks, skips_invalid=options.skip_invalid, on_valid=estimate.add)
-    if checked.repeated:  # which lines those are is known only now
-        estimate = CostEstimate(dialect)
-        async for line in good_lines(source, checks, checked):
-            estimate.add(line)
+    estimate = await estimate_cost(source, dialect, Slots(service.slots), skips_invalid=options.skip_invalid)
     if options.as_json:
         write_line(sys.stdout, json.dumps(estimate.as_json()))
         return ExitCode.SUCCESS
@@ -70,6 +64,20 @@ async def dry_run(
     for text in (*lines, "", "Nothing was sent."):
         write_line(sys.stdout, text)
     return ExitCode.SUCCESS
+
+
+async def estimate_cost(source: InputSource, dialect: Dialect, slots: Slots, *, skips_invalid: bool) -> CostEstimate:
+    """
+    Check every line of *source* and count what it would send, without any request. Broken rules end the command as in
+    `check_input`.
+    """
+    checks, estimate = RequestChecks(dialect, slots), CostEstimate(dialect)
+    checked = await check_input(source, checks, skips_invalid=skips_invalid, on_valid=estimate.add)
+    if checked.repeated:  # which lines those are is known only now
+        estimate = CostEstimate(dialect)
+        async for line in good_lines(source, checks, checked):
+            estimate.add(line)
+    return estimate
 
 
 def _already_sent(journal: Path) -> list[str]:

@@ -3,7 +3,6 @@ Parses the lines of an input into requests, or into the rules of the format that
 """
 
 import csv
-import enum
 import itertools
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import attrs
 from kling_async.batch.inputs import Keyed
 from kling_async.batch.records import KEY_MAX
 from kling_async.cli.batch.json_items import JsonItem, read_json_array, read_json_lines
+from kling_async.cli.input_options import Format
 from kling_async.cli.text_input import (
     LIST_MAX,
     START,
@@ -33,17 +33,7 @@ from kling_async.wire.redaction import shorten
 from kling_async.wire.request_fields import PATH_MAX, RequestReader, field_names, shown
 from kling_async.wire.suggestions import show_unknown, unknown_field_rule
 
-__all__ = ["Format", "InputLine", "format_of", "parse"]
-
-
-class Format(enum.StrEnum):
-    """
-    The formats of an input: objects (one per line, or in an array), a table with a header, a prompt per line.
-    """
-
-    JSONL = "jsonl"
-    CSV = "csv"
-    TEXT = "text"
+__all__ = ["InputLine", "format_of", "parse"]
 
 
 _BY_SUFFIX: Final[Mapping[str, Format]] = {

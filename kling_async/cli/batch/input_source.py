@@ -15,7 +15,8 @@ from typing import IO, Final, Self
 import attrs
 import typer
 
-from kling_async.cli.batch.input_parser import Format, InputLine, format_of, parse
+from kling_async.cli.batch.input_parser import InputLine, format_of, parse
+from kling_async.cli.input_options import Format
 from kling_async.cli.text_input import START, TextKind, UnreadableText, check_start, detect_kind
 from kling_async.wire.dialects import OFFICIAL
 

@@ -2,7 +2,6 @@
 The options of `kling-async batch`.
 """
 
-import csv
 import enum
 import os
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import attrs
 import typer
 
-from kling_async.cli.batch.input_parser import Format
+from kling_async.cli.input_options import Format, InputOptions
 from kling_async.cli.options import AsJson, Name, PicturesOut, check_name, parse_address, timeout_option
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.errors import InvalidRequest
@@ -52,27 +51,19 @@ def _report(metavar: str, help: str) -> Any:  # noqa: A002 (typer's own word)
 
 
 @attrs.frozen(kw_only=True)
-class BatchOptions:
+class BatchOptions(InputOptions):
     """
-    All options but those of the service, in the order of the help.
+    All options but those of the service, in the order of the help, which those of the input begin.
 
     Attributes:
-        form: None: it follows from the suffix of the input's name.
         new_key: Whether to continue although the journal was started with another key, base URL or dialect.
         dask: Address of the Dask scheduler whose workers save the files; None saves them in this process.
     """
 
-    form: Annotated[
-        Format | None, typer.Option("--format", metavar="KIND", help="jsonl, csv or text (default by name)")
-    ] = None
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: INPUT.kling, beside INPUT.")] = None
     out: PicturesOut = Path("pictures")
     name: Name = DEFAULT_NAME
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would send and cost.")] = False
-    ignore_columns: Annotated[
-        list[str] | None, typer.Option(metavar="NAMES", help="Extra columns to leave out: a,b")
-    ] = None
-    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Skip lines that break rules.")] = False
     keep_missing: Annotated[bool, typer.Option("--keep-missing", help="Also send rows no longer in INPUT.")] = False
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Forget rows no longer in INPUT.")] = False
     max_attempts: Annotated[
@@ -98,14 +89,6 @@ class BatchOptions:
         if self.keep_missing:
             return MissingRows.KEPT
         return MissingRows.DROPPED if self.drop_missing else MissingRows.REPORTED
-
-    @property
-    def ignored(self) -> frozenset[str]:
-        """
-        The names in `ignore_columns`, which are separated by commas; one that has a comma itself is quoted, as in CSV.
-        """
-        rows = csv.reader(self.ignore_columns or (), skipinitialspace=True)
-        return frozenset(name.strip() for row in rows for name in row)
 
     @property
     def destination(self) -> "Path | Storage":

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from kling_async.batch.records import Row
-from kling_async.cli.batch.input_parser import Format
 from kling_async.cli.batch.journal_report import open_reader
 from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.input_options import Format
 from kling_async.cli.json_output import number_of, result_line
 from kling_async.cli.standard_streams import is_lost
 from kling_async.cli.terminal import write_line

@@ -10,13 +10,14 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 from urllib.parse import urlsplit
 
 import attrs
 import typer
 
 from kling_async import __version__
+from kling_async.cli.doctor.cost_check import DryRun, check_cost
 from kling_async.cli.doctor.dialect_file import check_new_file, write_dialect
 from kling_async.cli.doctor.findings import (
     SLOTS,
@@ -39,10 +40,10 @@ from kling_async.cli.doctor.service_checks import (
 )
 from kling_async.cli.doctor.setup_checks import check_address, check_connection, check_key, check_software
 from kling_async.cli.options import BaseUrl, DialectOption, parse_seconds
-from kling_async.client.calls.account import YEAR_AND_MORE
+from kling_async.client.calls.account import BETWEEN, YEAR_AND_MORE
 from kling_async.client.credentials import find_base_url, find_credentials, find_dialect
 from kling_async.client.transport import Transport
-from kling_async.errors import InvalidRequest, KlingError, NotAuthenticated
+from kling_async.errors import InvalidRequest, KlingError, NotAuthenticated, RateLimited
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials, clock_offset
@@ -53,6 +54,9 @@ from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.headers import clock_of
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_page, read_snapshot
+
+if TYPE_CHECKING:
+    from kling_async.cli.batch.cost_estimate import CostEstimate
 
 __all__ = ["DoctorOptions", "examine"]
 
@@ -90,17 +94,20 @@ class DoctorOptions:
     ] = 10.0
 
 
-async def examine(options: DoctorOptions, given: Dialect | None = None) -> AsyncIterator[Finding]:
+async def examine(
+    options: DoctorOptions, given: Dialect | None = None, dry_run: DryRun | None = None
+) -> AsyncIterator[Finding]:
     """
     Yield a finding for each check; each check builds on the earlier ones. Without *given* the environment or the host
-    decides the dialect.
+    decides the dialect. The dry run of an input comes first: it may end the command.
     """
-    yield check_software(_versions())
     key = check_key(os.environ)
-    yield key
     credentials = None if key.state is FindingState.PROBLEM else find_credentials(None)
     base_url, source = _find_address(options, credentials)
     dialect, dialect_source = _find_dialect(given, base_url)
+    estimate = None if dry_run is None or isinstance(dialect, InvalidRequest) else await dry_run(dialect)
+    yield check_software(_versions())
+    yield key
     address = check_address(base_url, source, dialect, dialect_source)
     yield address
     if (
@@ -108,18 +115,21 @@ async def examine(options: DoctorOptions, given: Dialect | None = None) -> Async
         or isinstance(dialect, InvalidRequest)
         or address.state is FindingState.PROBLEM
     ):
-        for finding in _skip("connection", "needs a valid address"):
+        for finding in _skip("connection", "needs a valid address", estimate):
             yield finding
+        if dry_run is not None and estimate is None:
+            yield skipped("cost", "needs a valid dialect")
         return
     reach = await _reach(base_url, options.timeout)
     connection = check_connection(reach, base_url, has_proxy=_has_proxy(base_url))
     yield connection
     if credentials is None or connection.state is FindingState.PROBLEM:
-        for finding in _skip("service", "needs a valid key" if credentials is None else "needs a connection"):
+        needs = "needs a valid key" if credentials is None else "needs a connection"
+        for finding in _skip("service", needs, estimate):
             yield finding
         return
     async with _Probe(base_url, credentials, options.timeout) as probe:
-        async for finding in _examine_service(probe, dialect, options):
+        async for finding in _examine_service(probe, dialect, options, estimate):
             yield finding
 
 
@@ -130,11 +140,14 @@ def _has_proxy(base_url: str) -> bool:
         return True
 
 
-def _skip(first: str, why: str) -> list[Finding]:
-    return [skipped(check, why) for check in _NETWORK_CHECKS[_NETWORK_CHECKS.index(first) :]]
+def _skip(first: str, why: str, estimate: "CostEstimate | None") -> list[Finding]:
+    skips = [skipped(check, why) for check in _NETWORK_CHECKS[_NETWORK_CHECKS.index(first) :]]
+    return skips if estimate is None else [*skips, check_cost(estimate, why)]
 
 
-async def _examine_service(probe: "_Probe", dialect: Dialect, options: DoctorOptions) -> AsyncIterator[Finding]:
+async def _examine_service(
+    probe: "_Probe", dialect: Dialect, options: DoctorOptions, estimate: "CostEstimate | None"
+) -> AsyncIterator[Finding]:
     base_url, credentials = probe.base_url, probe.credentials
     result = await probe.read_unknown_task()
     service = check_service(result, base_url)
@@ -142,7 +155,7 @@ async def _examine_service(probe: "_Probe", dialect: Dialect, options: DoctorOpt
         service = check_service(result, base_url, better)
     yield service
     if service.state is FindingState.PROBLEM:
-        for finding in _skip("access", "needs a service with this API"):
+        for finding in _skip("access", "needs a service with this API", estimate):
             yield finding
         return
     regions = None
@@ -155,15 +168,25 @@ async def _examine_service(probe: "_Probe", dialect: Dialect, options: DoctorOpt
         yield skipped("lists", _NEEDS_KEY)
     else:
         yield check_lists(dialect, *await probe.read_lists(dialect), credentials)
-    if access.state is FindingState.PROBLEM or not dialect.account_pages:
-        needs = f"{dialect.name} services do not show them" if not dialect.account_pages else _NEEDS_KEY
-        yield skipped("packs", needs)
-    else:
-        yield check_packs(await probe.read_packs())
+    async for finding in _examine_packs(probe, dialect, estimate, has_access=access.state is not FindingState.PROBLEM):
+        yield finding
     yield check_latency([await probe.read_unknown_task() for _ in range(3)])
     yield SLOTS
     if options.write_dialect is not None and access.state is not FindingState.PROBLEM:
         yield await write_dialect(options.write_dialect, base_url, dialect, probe.ask, await probe.read_packs())
+
+
+async def _examine_packs(
+    probe: "_Probe", dialect: Dialect, estimate: "CostEstimate | None", *, has_access: bool
+) -> AsyncIterator[Finding]:
+    packs: ProbeResult | str
+    if not dialect.account_pages:
+        packs = f"{dialect.name} services do not show them"
+    else:
+        packs = await probe.read_packs() if has_access else _NEEDS_KEY
+    yield skipped("packs", packs) if isinstance(packs, str) else check_packs(packs, has_input=estimate is not None)
+    if estimate is not None:
+        yield check_cost(estimate, packs)
 
 
 def _versions() -> dict[str, str | None]:
@@ -271,13 +294,18 @@ class _Probe:
 
     async def read_packs(self) -> ProbeResult:
         """
-        Read the account's resource packs; once, since the vendor asks for one read in a second at most.
+        Read the account's resource packs; once, since the vendor asks for one read in a second at most. If another
+        program has just read them, it waits for that second.
         """
         if self._packs is not None:
             return self._packs
         now = int(time.time() * 1000)
         window = f"start_time={now - round(YEAR_AND_MORE.total_seconds() * 1000)}&end_time={now}"
-        self._packs = await self.ask(f"{RESOURCE_PACKS.path}?{window}", RESOURCE_PACKS.read)
+        path = f"{RESOURCE_PACKS.path}?{window}"
+        self._packs = await self.ask(path, RESOURCE_PACKS.read)
+        if isinstance(self._packs.error, RateLimited):
+            await asyncio.sleep(BETWEEN)
+            self._packs = await self.ask(path, RESOURCE_PACKS.read)
         return self._packs
 
     async def ask(self, path: str, parse: Callable[[Answer], object]) -> ProbeResult:

@@ -2,12 +2,14 @@
 The command: prints the findings as they come; the exit code is that of the first problem.
 """
 
+import functools
 import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
+import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -15,8 +17,10 @@ from rich.text import Text
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.doctor.check_runner import DoctorOptions, examine
+from kling_async.cli.doctor.cost_check import DryRun
 from kling_async.cli.doctor.findings import Finding, FindingState
 from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.input_options import InputOptions
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import AsJson
 from kling_async.cli.terminal import is_interactive, print_error, write_line
@@ -27,7 +31,7 @@ __all__ = ["EXAMPLES", "doctor"]
 EXAMPLES: Final = """\
 Examples:
   kling-async doctor
-  kling-async doctor --json
+  kling-async doctor table.csv --json
   kling-async doctor --timeout 30 --all-regions
   kling-async doctor --write-dialect relay.toml
 """
@@ -42,20 +46,50 @@ _WIDTH: Final = len("connection")
 
 
 @with_option_groups
-def doctor(*, options: DoctorOptions, as_json: AsJson = False) -> None:
+def doctor(
+    *,
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="INPUT", help="Input of batch: check that it fits into the packs.", show_default=False),
+    ] = None,
+    options: DoctorOptions,
+    reading: InputOptions,
+    as_json: AsJson = False,
+) -> None:
     """
     Check key, address, clock and service, free of charge.
 
     It only reads: no task is created and nothing is billed.
     """
-    run(_show(options, as_json=as_json))
+    if source is None:
+        _refuse_without_input(reading)
+        run(_show(options, None, as_json=as_json))
+    # These load the journal, and most calls have no input.
+    from kling_async.cli.batch.dry_run import estimate_cost  # noqa: PLC0415
+    from kling_async.cli.batch.input_source import open_input  # noqa: PLC0415
+    from kling_async.client.limits.limiter import Slots  # noqa: PLC0415
+
+    with open_input(source, reading.form, reading.ignored) as opened:
+        dry_run = functools.partial(estimate_cost, opened, slots=Slots(None), skips_invalid=reading.skip_invalid)
+        run(_show(options, dry_run, as_json=as_json))
 
 
-async def _show(options: DoctorOptions, *, as_json: bool) -> ExitCode:
+def _refuse_without_input(reading: InputOptions) -> None:
+    given = {
+        "--format": reading.form is not None,
+        "--ignore-columns": reading.ignore_columns,
+        "--skip-invalid": reading.skip_invalid,
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise typer.BadParameter("it needs INPUT", param_hint=option)
+
+
+async def _show(options: DoctorOptions, dry_run: DryRun | None, *, as_json: bool) -> ExitCode:
     findings = []
     has_marks = is_interactive(sys.stdout) and not os.environ.get("NO_COLOR")
     console = Console(file=sys.stdout) if has_marks else None
-    async for finding in examine(options, options.dialect.dialect if options.dialect is not None else None):
+    async for finding in examine(options, options.dialect.dialect if options.dialect is not None else None, dry_run):
         findings.append(finding)
         if as_json:
             write_line(sys.stdout, _as_json(finding))

@@ -276,9 +276,10 @@ def check_lists(
     return Finding("lists", FindingState.OK, f"returns {' and '.join(asked)}")
 
 
-def check_packs(result: ProbeResult) -> Finding:
+def check_packs(result: ProbeResult, *, has_input: bool = False) -> Finding:
     """
-    Report what is left of the account's resource packs, from the *result* of reading them.
+    Report what is left of the account's resource packs, from the *result* of reading them. Without an input, the
+    finding says how to check one.
     """
     if result.error is not None:
         return skipped("packs", f"the service does not show them: {result.error}")
@@ -292,7 +293,9 @@ def check_packs(result: ProbeResult) -> Finding:
     fact = f"{plural(left, 'unit')} left"
     if not left:
         return Finding("packs", FindingState.WARNING, fact, f"Buy a pack, or tasks are refused. {LATE}")
-    return Finding("packs", FindingState.OK, fact, "To see whether a file fits: kling-async batch FILE --dry-run")
+    return Finding(
+        "packs", FindingState.OK, fact, "" if has_input else "To check whether a file fits: kling-async doctor FILE"
+    )
 
 
 def check_latency(results: Sequence[ProbeResult]) -> Finding:

@@ -12,8 +12,8 @@ from hypothesis import given, strategies as st
 
 from kling_async import GATEWAY, Slots
 from kling_async.cli.batch.input_checks import KeyFilter, check_input, good_lines, line_numbers_of
-from kling_async.cli.batch.input_parser import Format
 from kling_async.cli.batch.input_source import InputSource
+from kling_async.cli.input_options import Format
 from kling_async.cli.request_checks import RequestChecks
 from kling_async.errors import BrokenRule
 

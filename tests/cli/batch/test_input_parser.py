@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kling_async import OFFICIAL, ImageRequest, Keyed
-from kling_async.cli.batch.input_parser import Format, InputLine, format_of, parse
+from kling_async.cli.batch.input_parser import InputLine, format_of, parse
+from kling_async.cli.input_options import Format
 from kling_async.cli.text_input import START
 from kling_async.wire.endpoints.registry import broken_rules
 

@@ -12,8 +12,8 @@ import pytest
 import typer
 
 from kling_async import ImageRequest
-from kling_async.cli.batch.input_parser import Format
 from kling_async.cli.batch.input_source import open_input
+from kling_async.cli.input_options import Format
 
 
 def test_file_is_read_again(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from hypothesis import given, strategies as st
 
 from kling_async import ImageRequest
 from kling_async.cli.batch import json_items
-from kling_async.cli.batch.input_parser import Format, InputLine, parse
+from kling_async.cli.batch.input_parser import InputLine, parse
 from kling_async.cli.batch.json_items import read_json_array
+from kling_async.cli.input_options import Format
 from tests.cli.conftest import Here
 
 FOX, OWL = {"prompt": "a fox"}, {"prompt": "an owl", "n": 2}

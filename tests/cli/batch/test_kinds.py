@@ -25,7 +25,8 @@ from kling_async import (
     VideoToAudio,
 )
 from kling_async.cli.batch.cost_estimate import CostEstimate
-from kling_async.cli.batch.input_parser import Format, InputLine, parse
+from kling_async.cli.batch.input_parser import InputLine, parse
+from kling_async.cli.input_options import Format
 from kling_async.cli.json_output import outcome_line
 from kling_async.client.outcomes import Failed
 from kling_async.errors import TaskFailed

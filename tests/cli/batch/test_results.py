@@ -19,8 +19,8 @@ from kling_async.batch import queries
 from kling_async.batch.database import Database
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import Row, State
-from kling_async.cli.batch.input_parser import Format
 from kling_async.cli.batch.results import COLUMNS, print_results
+from kling_async.cli.input_options import Format
 from kling_async.cli.json_output import result_line
 from kling_async.cli.standard_streams import failsafe_streams
 from kling_async.emulator import faults

@@ -368,6 +368,18 @@ async def test_network_that_breaks(patient: Patient) -> None:
 
 
 @simulated
+async def test_packs_that_were_just_read(patient: Patient) -> None:
+    """
+    The vendor refuses a second read in a second: the doctor waits for it, and reads them.
+    """
+    loop, began = asyncio.get_running_loop(), time.time()
+    async with Emulator(dialect=OFFICIAL, units=20, clock=lambda: began + loop.time()) as server:
+        found = [await patient.at(server) for _ in range(2)]
+
+    assert ["20 units left"] * 2 == [finding_for(each, "packs").found for each in found]
+
+
+@simulated
 async def test_service_that_is_silent(patient: Patient) -> None:
     """
     A question that is never answered ends in time, and with a word about it.

@@ -8,6 +8,8 @@ from decimal import Decimal
 
 import pytest
 
+from kling_async.cli.batch.cost_estimate import CostEstimate
+from kling_async.cli.doctor.cost_check import check_cost
 from kling_async.cli.doctor.findings import ConnectionResult, FindingState, ProbeResult
 from kling_async.cli.doctor.service_checks import REGIONS, check_access, check_clock, check_packs, other_regions
 from kling_async.cli.doctor.setup_checks import check_address, check_connection, check_key, check_software
@@ -231,3 +233,21 @@ def test_packs_that_are_not_shown() -> None:
     finding = check_packs(ProbeResult(None, NotAllowed("no"), 0.1))
 
     assert (FindingState.SKIPPED, "the service does not show them: no") == (finding.state, finding.found)
+
+
+@pytest.mark.parametrize(
+    ("packs", "why"),
+    [
+        (ProbeResult(None, NotAllowed("no"), 0.1), "the service does not show them: no"),
+        (ProbeResult(None, None, 0.1, parsed=(pack(3), pack(None))), "the service does not say"),
+        ("needs a connection", "needs a connection"),
+    ],
+)
+def test_cost_that_cannot_be_compared(packs: ProbeResult | str, why: str) -> None:
+    """
+    It is shown with the reason, and no warning.
+    """
+    finding = check_cost(CostEstimate(GATEWAY), packs)
+
+    assert FindingState.SKIPPED is finding.state
+    assert f"the input may take 0 units; what the packs have left is not known: {why}" == finding.found
