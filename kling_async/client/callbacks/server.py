@@ -221,8 +221,11 @@ class _Connection(BaseProtocol):
         if len(messages) == 1:
             [(message, payload)] = messages
             is_plain = message.method == "POST" and message.version == HttpVersion11 and not message.should_close
-            if is_plain and payload.is_eof() and not message.upgrade:
-                status = self._server.take_whole(message.url.path, message.headers, payload.read_nowait())
+            body = payload.read_nowait() if payload.is_eof() else b""
+            # If the next request has begun already, the parser has its first bytes, and aiohttp would not get them.
+            is_last = data.endswith(b"0\r\n\r\n" if message.chunked else body or b"\r\n\r\n")
+            if is_plain and payload.is_eof() and is_last and not message.upgrade:
+                status = self._server.take_whole(message.url.path, message.headers, body)
                 transport.write(_answer(status, int(time.time())))
                 self._used_at = self._loop.time()
                 self._server.note_used(self)

@@ -185,3 +185,19 @@ async def test_open_connections_are_closed_with_the_server() -> None:
         pass
     finally:
         writer.close()
+
+
+@pytest.mark.parametrize("cut", [1, 30, -len(BODY), -1])
+async def test_next_request_that_has_begun_in_the_same_piece_is_read_whole(cut: int) -> None:
+    """
+    Wherever it is cut, and however many pieces follow.
+    """
+    async with calling() as caller:
+        whole = caller.post()
+        rest = whole[cut:]
+        first = await caller.ask(whole + whole[:cut])
+        second = await caller.ask(rest[: len(rest) // 2], rest[len(rest) // 2 :])
+
+        assert first.startswith(b"HTTP/1.1 200")
+        assert second.startswith(b"HTTP/1.1 200")
+        assert 2 == caller.receiver.counts.received

@@ -322,7 +322,7 @@ def test_recovered_service_is_asked_quickly_again() -> None:
     """
     After an hour of refusals, and one of slow answers: within two minutes.
     """
-    rate, now = AdaptiveRate(), 0.0
+    rate, now = AdaptiveRate(100.0), 0.0
     for number in itertools.count():
         now = max(now, rate.ready_at)
         if now >= 7200:
