@@ -23,6 +23,7 @@ from kling_async.batch.options import SaveOptions
 from kling_async.batch.pending import read_rows
 from kling_async.batch.records import HAVE_OUTCOMES, Row, State, Summary
 from kling_async.batch.runner import Runner
+from kling_async.batch.savers import Saver
 from kling_async.batch.spending import RowBudget
 from kling_async.client.budget import Budget
 from kling_async.client.call_checks import check_kinds
@@ -245,16 +246,12 @@ class Batch(UsedWithAsyncWith):
             ImportError: A library for the storage is missing.
         """
         self._idle()
-        check_whole("max_attempts", max_attempts)
-        check_timeout("timeout", timeout)
-        check_flag("resend_uncertain", resend_uncertain)
+        _check_run(max_attempts, timeout, resend_uncertain)
         options = SaveOptions(save_to, name, process, executor)
         async with LocalExecutor() as local:  # starts no process if there is no function
             try:
-                budget = await _unless_stopped(
-                    RowBudget.open(self._open(), self._client, self._budget), self._preparing
-                )
-                saver = await _unless_stopped(options.make_saver(self._client, self._open(), local), self._preparing)
+                prepared = _prepare(self._client, self._open(), self._budget, options, local)
+                budget, saver = await _unless_stopped(prepared, self._preparing)
             except RunStopped:
                 self._open()
                 return
@@ -332,6 +329,18 @@ def _check_arguments(path: object, client: object, rebind: object, clock: object
     check_kinds(budget=budget)
     if not callable(clock):
         refuse("clock", f"<{type(clock).__name__}>", "must be a function that returns Unix time in seconds")
+
+
+def _check_run(max_attempts: object, timeout: object, resend_uncertain: object) -> None:
+    check_whole("max_attempts", max_attempts)
+    check_timeout("timeout", timeout)
+    check_flag("resend_uncertain", resend_uncertain)
+
+
+async def _prepare(
+    client: KlingClient, journal: Journal, budget: Budget | None, options: SaveOptions, local: LocalExecutor
+) -> tuple[RowBudget, Saver | None]:
+    return await RowBudget.open(journal, client, budget), await options.make_saver(client, journal, local)
 
 
 async def _open_journal(path: Path, client: KlingClient, *, rebind: bool) -> Journal:

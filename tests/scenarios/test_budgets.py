@@ -475,7 +475,7 @@ def test_thousand_submits_never_pass_the_budget(
         async with service.client(budget=budget, slots=slots, on_event=check) as client:
             outcomes = await gather(client, requests, dice, cancelled)
             while client.unfinished:
-                await asyncio.gather(*[handle.wait() for handle in client.unfinished], return_exceptions=True)
+                await asyncio.gather(*(handle.wait() for handle in client.unfinished), return_exceptions=True)
             failures = [outcome for outcome in outcomes if not isinstance(outcome, TaskResult)]
             refused: list[Any] = [error for error in failures if isinstance(error, BudgetExceeded)]
             uncertain, left = budget.reserved.units or Decimal(0), budget.left.units or Decimal(0)

@@ -28,7 +28,6 @@ SAMPLE_SIZE: Final = 5
 Number of tasks of a sample group that are polled at a time, unless one request can query more.
 """
 
-
 SAMPLE_PRICE: Final = 0.3
 """
 Seconds by which all tasks of a group may be noticed later if that saves one request for each of them.
@@ -79,6 +78,11 @@ class _Entry:
     failures: int = 0  # polls in a row
     callback_at: float = -math.inf  # of the last callback, while the next one is waited for
     is_expedited: bool = False  # while a poll that may be too early is running
+
+    def overdue_at(self, grace: float) -> float:
+        # A callback is overdue 1.5 times the usual duration after the last one.
+        duration = self.group.duration
+        return self.callback_at + 1.5 * (duration.typical if duration.is_known else grace)
 
 
 @attrs.define(eq=False)
@@ -151,7 +155,7 @@ class PollSchedule:
             self._book(entry, now)
         elif expects_callbacks:
             entry.callback_at = now
-            self._book(entry, self._overdue_at(entry))
+            self._book(entry, entry.overdue_at(self.policy.callback_grace))
         elif kind is None or entry.group.duration.is_known:
             self._book(entry, max(now, entry.since + entry.group.first_delay))
         else:
@@ -221,7 +225,7 @@ class PollSchedule:
         entry.failures = 0
         if entry.is_expedited:
             self._book(entry, now)
-        elif entry.callback_at > -math.inf and now < (overdue_at := self._overdue_at(entry)):
+        elif entry.callback_at > -math.inf and now < (overdue_at := entry.overdue_at(self.policy.callback_grace)):
             self._book(entry, overdue_at)
         elif entry.group.duration.is_known or entry.group.kind is None:
             interval = self._interval(entry, now)
@@ -258,7 +262,7 @@ class PollSchedule:
             entry.callback_at = now
             if task_id not in self._being_polled:
                 self._leave_group(entry)
-                self._book(entry, self._overdue_at(entry))
+                self._book(entry, entry.overdue_at(self.policy.callback_grace))
 
     def expedite(self, task_id: str, now: float) -> None:
         """
@@ -286,7 +290,7 @@ class PollSchedule:
             waiting = [
                 other
                 for other in self._entries.values()
-                if other.group is group and other.ticket and other.at == self._overdue_at(other)
+                if other.group is group and other.ticket and other.at == other.overdue_at(self.policy.callback_grace)
             ]
         group.duration.add(seconds)
         group.first_delay = min(self.policy.early * group.duration.typical, group.duration.shortest)
@@ -296,7 +300,7 @@ class PollSchedule:
             _, sampled = group.entries.popitem(last=False)
             self._book(sampled, max(later, sampled.since + group.first_delay))
         for other in waiting:
-            self._book(other, max(now, self._overdue_at(other)))
+            self._book(other, max(now, other.overdue_at(self.policy.callback_grace)))
 
     def _book(self, item: _Entry | SampleGroup, at: float) -> None:
         if item.ticket and at >= item.at:
@@ -330,18 +334,8 @@ class PollSchedule:
         oldest = next(iter(group.entries.values()))
         first, age, count = oldest.since + group.first_delay, now - oldest.since, len(group.entries)
         interval = self._interval(oldest, now)
-        # To poll k tasks a second costs k requests a second until an end is found, which then is about 1 / k s old for
-        # each task of the group. The best k is the square root of their number by the age.
-        size = max(SAMPLE_SIZE, self.per_request)
-        worth = size * math.sqrt(SAMPLE_PRICE * max(age, group.first_delay) / count)
-        if self.per_request > 1 or age >= self.policy.max_delay:  # each task is polled at least that often
-            worth = min(worth, self.policy.max_delay * min(size, count) / count)
+        worth = _sample_interval(self.policy, max(age, group.first_delay), age, count, self.per_request)
         self._book(group, max(now, first, group.last_polled_at + share * min(interval, worth)))
-
-    def _overdue_at(self, entry: _Entry) -> float:
-        # A callback is overdue 1.5 times the usual duration after the last one.
-        duration = entry.group.duration
-        return entry.callback_at + 1.5 * (duration.typical if duration.is_known else self.policy.callback_grace)
 
     def _interval(self, entry: _Entry, now: float) -> float:
         policy, duration, age = self.policy, entry.group.duration, now - entry.since
@@ -358,3 +352,13 @@ class PollSchedule:
         if count > FEW_TASKS:
             crowded = max(crowded, MANY_DELAY)
         return min(max(policy.min_delay, usual, crowded), policy.max_delay)
+
+
+def _sample_interval(policy: PollPolicy, wait: float, age: float, count: int, per_request: int) -> float:
+    # To poll k tasks a second costs k requests a second until an end is found, which then is about 1 / k s old for each
+    # of the group's *count* tasks. The best k is the square root of their number by the *wait*.
+    size = max(SAMPLE_SIZE, per_request)
+    worth = size * math.sqrt(SAMPLE_PRICE * wait / count)
+    if per_request > 1 or age >= policy.max_delay:  # each task is polled at least that often
+        worth = min(worth, policy.max_delay * min(size, count) / count)
+    return worth
