@@ -914,3 +914,28 @@ async def test_error_that_says_nothing_of_the_task_keeps_what_it_may_cost(*, has
             await client.core.submitter.run(sent, work)
 
     assert [8 if has_left else 0, False] == [budget.reserved.units, budget.book.may_free]
+
+
+async def test_submit_that_closing_aborts_gives_back_what_it_may_cost() -> None:
+    """
+    It has not left, and others may share the budget.
+    """
+    budget, begun = Budget(units=20), asyncio.Event()
+    async with emulator(OFFICIAL) as server:
+        async with client_of(server) as client:
+            sent = delivery()
+            sent.charge = Charge(Spending(OFFICIAL, budget), sent.endpoint)
+            sent.charge.reserve(sent.request, lambda: None)
+
+            async def work() -> TaskSnapshot:
+                begun.set()
+                await asyncio.Event().wait()
+                raise AssertionError
+
+            submitting = asyncio.create_task(client.core.submitter.run(sent, work))
+            await begun.wait()
+            assert 8 == budget.reserved.units
+        with pytest.raises(ClientClosed):
+            await submitting
+
+    assert [0, False] == [budget.reserved.units, budget.book.may_free]
