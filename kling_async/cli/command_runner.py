@@ -83,5 +83,6 @@ def _hang_up(aio_task: asyncio.Task[Any]) -> None:
 
 def _ignore_ours(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     # A second Ctrl-C cancels submits that are no longer awaited. The library has logged them; asyncio would add traces.
-    if not isinstance(context.get("exception"), KlingError):
+    # It may come while a task runs, which then ends with it: it ends the command too, and is no fault.
+    if not isinstance(context.get("exception"), KlingError | KeyboardInterrupt):
         loop.default_exception_handler(context)

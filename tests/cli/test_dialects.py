@@ -103,7 +103,7 @@ async def test_an_emulator_takes_a_file(command: Command) -> None:
 
     assert 0 == inside.code
     assert ["succeed"] == [line["status"] for line in lines_of(inside.out)]
-    assert any('kling-async generate --dialect relay.toml "' in line for line in running.seen)
+    assert any(f"KLING_DIALECT={command.folder / 'relay.toml'}" in line for line in running.seen)
 
 
 def test_a_file_that_the_doctor_wrote_is_used(

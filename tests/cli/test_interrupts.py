@@ -3,6 +3,7 @@ Ctrl-C at any time: no traceback, and what a command has begun is reported.
 """
 
 import asyncio
+import gc
 import importlib.metadata
 import os
 import signal
@@ -112,3 +113,23 @@ def test_before_the_work_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
         command_runner.run(work())
 
     assert ExitCode.INTERRUPTED == end.value.exit_code
+
+
+def test_while_an_asyncio_task_runs(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Python raises KeyboardInterrupt in whatever runs. It ends the command, and is not reported as a fault of that task.
+    """
+
+    async def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    async def work() -> ExitCode:
+        aio_task = asyncio.create_task(interrupted())
+        await asyncio.wait([aio_task])
+        raise AssertionError("the command went on")
+
+    with pytest.raises(typer.Exit) as ended:
+        command_runner.run(work())
+    gc.collect()
+
+    assert (ExitCode.INTERRUPTED, "") == (ended.value.exit_code, caplog.text)
