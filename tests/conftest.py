@@ -79,6 +79,6 @@ def pytest_collection_finish() -> None:
 
 def pytest_xdist_auto_num_workers() -> int:
     """
-    Two processes more than there are cores: half of the time a test waits for sockets, timers or programs.
+    Four processes more than there are cores: most of the time a test waits for sockets, timers or programs.
     """
-    return (os.cpu_count() or 1) + 2
+    return (os.cpu_count() or 1) + 4
