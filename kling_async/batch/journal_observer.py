@@ -14,6 +14,7 @@ from kling_async.batch.spending import RowBudget
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.reservations import Reservation
 from kling_async.client.submitter import CLOSE_TIMEOUT
+from kling_async.policy.spending import Amount
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["JournalObserver", "UnsettledSubmits"]
@@ -89,7 +90,8 @@ class JournalObserver(SubmitObserver):
         self.key: str | None = row.key
         self.has_budget: bool = budget.share is not None
         self.is_begun: bool = self.is_recovery or row.task_id is not None
-        self.reserved = row.counted if self.is_begun and row.counted.units is not None else budget.price_of(row)
+        is_counted = self.is_begun and row.counted.units is not None
+        self.reserved: Amount = row.counted if is_counted else budget.price_of(row)
         self.task_id = row.task_id
         self.attempt = attempt
         self.position: int = row.position
