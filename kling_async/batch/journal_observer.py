@@ -5,6 +5,7 @@ Writes the steps of a submit into the journal.
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from kling_async.batch.control import RunControl
 from kling_async.batch.failures import RunStopped
@@ -14,8 +15,10 @@ from kling_async.batch.spending import RowBudget
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.reservations import Reservation
 from kling_async.client.submitter import CLOSE_TIMEOUT
-from kling_async.policy.spending import Amount
 from kling_async.wire.tasks import TaskSnapshot
+
+if TYPE_CHECKING:
+    from kling_async.policy.spending import Amount
 
 __all__ = ["JournalObserver", "UnsettledSubmits"]
 
