@@ -55,6 +55,7 @@ PLAIN: Final = {
     "kling_async.client.events.TaskEvents",
     "kling_async.client.handle.Timeout",
     "kling_async.client.limits.bucket.SlotLease",
+    "kling_async.client.spending.Charge",
     "kling_async.wire.endpoints.image_generation.ChangesByName",
     "kling_async.wire.endpoints.image_generation.FieldsByName",
     "kling_async.wire.endpoints.image_generation.RequestByName",

@@ -49,6 +49,7 @@ class TaskHandle:
         events: Publishes what happens to the task.
         unconfirmed: What callbacks without a valid signature have said; None if none came.
         unconfirmed_at: When the last of them came, in seconds of the loop's clock.
+        charge: What is reserved for the task in budgets; None for most of those that were picked up.
     """
 
     task_id: str
@@ -63,7 +64,7 @@ class TaskHandle:
     unconfirmed_at: float = attrs.field(default=-math.inf, init=False)
     watched_since: float | None = attrs.field(default=None, init=False)
     _lease: SlotLease | None = attrs.field(default=None, init=False)
-    charge: Charge | None = attrs.field(default=None, init=False)  # in budgets; most that were picked up have none
+    charge: Charge | None = attrs.field(default=None, init=False)
     _on_final: Callable[["TaskHandle"], object] | None = attrs.field(default=None, init=False)
     _on_unconfirmed: Callable[[TaskSnapshot], object] | None = attrs.field(default=None, init=False)
     _waiter: "asyncio.Future[None] | None" = attrs.field(default=None, init=False)  # one needs no dict

@@ -82,8 +82,12 @@ def _chosen(account: Account, request: DeductionsRequest) -> Iterator[TaskRecord
     for record in account.billed:
         facts = {"api_key_name": _KEY_NAME, "product_type": products.get(record.endpoint.results[0], "video")}
         is_wanted = all(facts.get(key) in values for key, values in wanted.items() if key in facts)
-        if is_wanted and (request.start_time or 0) <= 1000 * record.done_at <= (request.end_time or 0):
+        if is_wanted and (request.start_time or 0) <= _deducted_at(record) <= (request.end_time or 0):
             yield record
+
+
+def _deducted_at(record: TaskRecord) -> int:
+    return round(1000 * record.done_at)  # in the vendor's milliseconds
 
 
 def _detail(record: TaskRecord, paid_in: Literal["units", "cash"]) -> dict[str, Any]:
@@ -93,7 +97,7 @@ def _detail(record: TaskRecord, paid_in: Literal["units", "cash"]) -> dict[str, 
         "product_function": record.endpoint.title,
         "model_name": record.model_name,
         "resolution": getattr(record.request, "resolution", None) or "",
-        "deduction_time": str(round(1000 * record.done_at)),
+        "deduction_time": str(_deducted_at(record)),
         "deduction_amount": float(record.units),
     }
     if paid_in == "units":

@@ -184,5 +184,6 @@ def _window(start: dt.datetime | None, end: dt.datetime | None, default: dt.time
             check_kind(name, moment, dt.datetime, rule)
             if moment.utcoffset() is None:
                 refuse(name, repr(moment), rule)
-    end = end or dt.datetime.now(dt.UTC)
+    # Times are whole milliseconds, and what was deducted in the present one is in the window.
+    end = end or dt.datetime.now(dt.UTC) + dt.timedelta(milliseconds=1)
     return write_time(start or end - default), write_time(end)

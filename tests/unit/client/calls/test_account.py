@@ -4,12 +4,14 @@
 
 import asyncio
 import datetime as dt
+import time
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from kling_async import GATEWAY, OFFICIAL, KlingClient
+from kling_async.client.calls import account
 from kling_async.emulator import faults
 from kling_async.errors import InvalidRequest, UnexpectedAnswer
 from tests.fakes.clients import client_of, emulator
@@ -189,3 +191,13 @@ async def test_missing_pages_are_reported() -> None:
                 await client.account.resource_packs()
 
     assert 1 == len(server.served)
+
+
+def test_default_window_includes_the_present_millisecond() -> None:
+    """
+    What was deducted just now is read, although times are whole milliseconds.
+    """
+    begun = 1000 * time.time()
+    _, end = account._window(None, None, account.MONTH)
+
+    assert begun < end
