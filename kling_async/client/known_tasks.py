@@ -73,6 +73,8 @@ class KnownTasks:
             handle = self._handles[task_id] = TaskHandle(task_id, None, self._watch, events, endpoint)
             if self._spending.budget is not None:
                 handle.charge = self._spending.pick_up(task_id, endpoint)
+            else:
+                handle.charge = self._spending.ended.get(task_id)
         return handle
 
     def events_of(self, task_id: str) -> TaskEvents:

@@ -23,7 +23,12 @@ from kling_async.wire.calls.call import Call
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 
-__all__ = ["Book", "Reservation", "ReservationState", "Share"]
+__all__ = ["REMEMBERED", "Book", "Reservation", "ReservationState", "Share"]
+
+REMEMBERED: Final = 10_000
+"""
+How many ended tasks are remembered. A batch that continues may pick up as many tasks as its last run had running.
+"""
 
 _NOTHING: Final = Amount(0, 0)
 
@@ -52,6 +57,9 @@ class Book:
     _shares: "dict[str, Share]" = attrs.field(factory=dict, init=False)
     _waiters: "dict[asyncio.Future[None], asyncio.AbstractEventLoop]" = attrs.field(factory=dict, init=False)
     _left: "dict[str, list[Reservation]]" = attrs.field(factory=dict, init=False)  # by task id
+    _ended: "collections.OrderedDict[str, list[Reservation]]" = attrs.field(
+        factory=collections.OrderedDict, init=False
+    )  # spent for tasks, by task id
 
     def __str__(self) -> str:
         spent, reserved = _said(self.spent, self.limit), _said(self.reserved, self.limit)
@@ -211,11 +219,20 @@ class Book:
 
     def pick_up(self, task_id: str) -> "list[Reservation]":
         """
-        Return what is reserved for a task that a client has left running. It stays as it is until its end is seen:
-        whoever asks may never wait for that.
+        Return what is reserved for a task that a client has left running, or was spent for one that has ended. It stays
+        as it is until its end is seen: whoever asks may never wait for that.
         """
         with self.lock:
-            return list(self._left.get(task_id, ()))
+            return [*self._left.get(task_id, ()), *self._ended.get(task_id, ())]
+
+    def remember(self, task_id: str, reservation: "Reservation") -> None:
+        """
+        Remember what was spent for a task, so that it does not count twice if a client picks it up once more. The last
+        `REMEMBERED` tasks are kept. Call it with the lock held.
+        """
+        self._ended.setdefault(task_id, []).append(reservation)
+        if len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
 
     def forget(self, task_id: str, reservation: "Reservation") -> None:
         """
@@ -357,9 +374,12 @@ class Reservation:
     spent: tuple[float, Amount] | None = None
     _task_id: str | None = attrs.field(default=None, init=False)  # under which the book has left it
 
-    def spend(self, amount: Amount) -> None:
+    def spend(self, amount: Amount, task_id: str = "") -> None:
         """
         Spend *amount* in place of what was reserved. If a bill comes later, it replaces what was spent.
+
+        Args:
+            task_id: Of its task; empty for what is no task.
         """
         share = self.share
         with share.book.lock:
@@ -369,6 +389,8 @@ class Reservation:
             elif self._end(ReservationState.SPENT):
                 self.spent = (share.book.clock(), amount)
                 share.spend(*self.spent)
+                if task_id:
+                    share.book.remember(task_id, self)
 
     def release(self) -> None:
         """

@@ -2,6 +2,7 @@
 What a client spends: each request is charged to the budgets that apply, and to the sum of what was billed.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import attrs
 
 from kling_async.client.budget import Budget
-from kling_async.client.reservations import Reservation
+from kling_async.client.reservations import REMEMBERED, Reservation
 from kling_async.errors import BudgetExceeded
 from kling_async.policy.spending import NOTHING_SPENT, Amount, Spent, counted
 from kling_async.wire.calls.call import Call
@@ -29,11 +30,13 @@ class Spending:
         dialect: Of its service.
         budget: Its own; None without.
         spent: What the service said that it billed.
+        ended: The last charges whose end was counted, by task: if a task is picked up again, it must not count twice.
     """
 
     dialect: Dialect
     budget: Budget | None
     spent: Spent = attrs.field(default=NOTHING_SPENT, init=False)
+    ended: "OrderedDict[str, Charge]" = attrs.field(factory=OrderedDict, init=False)
 
     def check(self, kind: Endpoint[Any], request: Any) -> None:
         """
@@ -44,8 +47,10 @@ class Spending:
 
     def pick_up(self, task_id: str, kind: Endpoint[Any]) -> "Charge | None":
         """
-        Return the charge of a task that another client of the budget has left running; None if there is none.
+        Return the charge of a task that has ended, or that another client of the budget has left; None without one.
         """
+        if task_id in self.ended:
+            return self.ended[task_id]
         found = self.budget.book.pick_up(task_id) if self.budget is not None else ()
         return Charge(self, kind, tuple(found)) if found else None
 
@@ -114,8 +119,13 @@ class Charge:
                 spent.unknown + (not is_billed and has_succeeded) - self.has_ended,
             )
             self.has_ended, self.has_bill = True, is_billed
+            if snapshot.task_id:
+                self.spending.ended[snapshot.task_id] = self
+                if len(self.spending.ended) > REMEMBERED:
+                    self.spending.ended.popitem(last=False)
         for each in self.reservations if is_news else [one for one in self.reservations if one.spent is None]:
-            each.spend(counted(units, cash, each.amount, self.kind.unit_price, has_succeeded=has_succeeded))
+            amount = counted(units, cash, each.amount, self.kind.unit_price, has_succeeded=has_succeeded)
+            each.spend(amount, snapshot.task_id)
 
     def settle_call(self, units: Decimal | None) -> None:
         """

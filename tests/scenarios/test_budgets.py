@@ -4,6 +4,7 @@ Spending: a client's budget is never passed and never stuck below its limit, wha
 
 import asyncio
 import contextlib
+import gc
 import random
 from decimal import Decimal
 from typing import Any
@@ -28,6 +29,7 @@ from kling_async import (
     TaskResult,
     VideoEffect,
 )
+from kling_async.client.delivery import SubmitObserver
 from kling_async.emulator import faults
 from kling_async.errors import (
     BudgetExceeded,
@@ -419,6 +421,32 @@ async def test_task_without_a_bill_costs_what_was_reserved() -> None:
         bill = attrs.evolve(silent, final_unit_deduction=Decimal(4), task_result=TaskOutput((Image(0, "https://x/y"),)))
         handle.apply(bill)
         assert (Amount(4, "0.014"), Spent(Decimal(4))) == (budget.spent, client.spent)
+
+
+@pytest.mark.parametrize("budget", [None, Budget(units=100)])
+@simulated
+async def test_task_that_is_resumed_after_its_end_counts_once(budget: Budget | None) -> None:
+    """
+    As a row of a batch whose wait was over too early, when nobody knows the task any more: neither in what the client
+    has spent nor in its budget, nor in that of another client which continues.
+    """
+    service, request = SocketlessService(), picture()
+
+    async def resume(client: KlingClient, task_id: str) -> None:
+        assert isinstance(await client.core.resume(task_id, request, SubmitObserver()).wait(), TaskResult)
+
+    async with service.client(budget=budget) as client:
+        task_id = (await client.generate(request)).task_id
+        gc.collect()
+        assert task_id not in client.core.tasks._handles
+        await resume(client, task_id)
+        assert Spent(Decimal(8)) == client.spent
+    async with service.client(budget=budget) as other:
+        await resume(other, task_id)
+        assert Spent(Decimal(8)) == other.spent
+
+    if budget is not None:
+        assert (Amount(8, "0.028"), Amount(0, 0)) == (budget.spent, budget.reserved)
 
 
 @simulated
