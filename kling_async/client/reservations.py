@@ -57,9 +57,7 @@ class Book:
     _shares: "dict[str, Share]" = attrs.field(factory=dict, init=False)
     _waiters: "dict[asyncio.Future[None], asyncio.AbstractEventLoop]" = attrs.field(factory=dict, init=False)
     _left: "dict[str, list[Reservation]]" = attrs.field(factory=dict, init=False)  # by task id
-    _ended: "collections.OrderedDict[str, list[Reservation]]" = attrs.field(
-        factory=collections.OrderedDict, init=False
-    )  # spent for tasks, by task id
+    _ended: "dict[str, list[Reservation]]" = attrs.field(factory=dict, init=False)  # by task id, the oldest first
 
     def __str__(self) -> str:
         spent, reserved = _said(self.spent, self.limit), _said(self.reserved, self.limit)
@@ -232,7 +230,7 @@ class Book:
         """
         self._ended.setdefault(task_id, []).append(reservation)
         if len(self._ended) > REMEMBERED:
-            self._ended.popitem(last=False)
+            del self._ended[next(iter(self._ended))]
 
     def forget(self, task_id: str, reservation: "Reservation") -> None:
         """

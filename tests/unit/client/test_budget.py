@@ -7,12 +7,14 @@ import threading
 from decimal import Decimal
 from typing import Any
 
+import attrs
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from kling_async import OFFICIAL, Amount, Budget, ImageRequest, VideoEffect
+from kling_async.client import reservations, spending
 from kling_async.client.reservations import Reservation
 from kling_async.client.spending import Charge, Spending
 from kling_async.errors import BudgetExceeded, InvalidRequest
@@ -437,8 +439,27 @@ def test_task_that_is_picked_up_and_not_watched_to_its_end_keeps_nobody_waiting(
     assert third is not None
     second.settle(DONE)
     third.settle(DONE)
+    fourth = Spending(OFFICIAL, budget).pick_up("t", IMAGE_GENERATION)
+    assert fourth is not None
+    fourth.settle(DONE)
     assert [8, 0, 12] == [budget.spent.units, budget.reserved.units, budget.left.units]
-    assert Spending(OFFICIAL, budget).pick_up("t", IMAGE_GENERATION) is None
+
+
+def test_ended_tasks_are_forgotten_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The oldest first, by the budget and by the client.
+    """
+    monkeypatch.setattr(reservations, "REMEMBERED", 2)
+    monkeypatch.setattr(spending, "REMEMBERED", 2)
+    client = Spending(OFFICIAL, Budget(units=100))
+    for task_id in ("1", "2", "3"):
+        ending = Charge(client, IMAGE_GENERATION)
+        ending.reserve(ImageRequest("a fox", model_name="kling-v3"), lambda: None)
+        ending.settle(attrs.evolve(DONE, task_id=task_id))
+
+    other = Spending(OFFICIAL, client.budget)
+    assert [False, True, True] == [client.pick_up(one, IMAGE_GENERATION) is not None for one in "123"]
+    assert [False, True, True] == [other.pick_up(one, IMAGE_GENERATION) is not None for one in "123"]
 
 
 def test_charge_that_takes_over_an_ended_one_is_settled_too() -> None:
