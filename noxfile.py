@@ -72,7 +72,7 @@ def lowest(session: nox.Session) -> None:
     """
     project = PYPROJECT["project"]
     extras = project["optional-dependencies"]
-    constraints = Path(session.create_tmp()) / "lowest.txt"
+    constraints = Path(session.virtualenv.location) / "lowest.txt"
     constraints.write_text("\n".join(lowest_versions([*project["dependencies"], *chain(*extras.values())])))
     session.install(*group("tests"), f".[{','.join(extras)}]", "--constraint", str(constraints))
     session.run("pytest", *session.posargs)
