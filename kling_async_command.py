@@ -1,7 +1,7 @@
 """
 The program `kling-async`.
 
-It lies beside the package, because importing that takes most of a second, in which Ctrl-C would print a traceback.
+It lies beside the package, because loading a command may take most of a second; Ctrl-C would then print a traceback.
 """
 
 import signal  # nothing that takes longer: until it is called, Ctrl-C would print a traceback

@@ -50,4 +50,6 @@ def _raise(error: BaseException) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main()
+    from kling_async_command import main as command
+
+    command()  # which calls `main`, and lets Ctrl-C end the process silently while the command is loaded

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import importlib.metadata
 import os
+import runpy
 import signal
 import sys
 import warnings
@@ -68,6 +69,18 @@ def test_the_program_is_the_one_that_is_tested() -> None:
     [script] = importlib.metadata.distribution("kling-async").entry_points.select(name="kling-async")
 
     assert kling_async_command.main is script.load()
+
+
+def test_the_package_runs_the_same_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    `python -m kling_async` is as silent as the installed command.
+    """
+    calls: list[str] = []
+    monkeypatch.setattr(kling_async_command, "main", lambda: calls.append("main"))
+    monkeypatch.delitem(sys.modules, "kling_async.__main__", raising=False)
+    runpy.run_module("kling_async", run_name="__main__")
+
+    assert ["main"] == calls
 
 
 @pytest.mark.parametrize("importing", [signal.SIG_DFL], indirect=True)
