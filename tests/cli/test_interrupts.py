@@ -77,8 +77,7 @@ def test_the_package_runs_the_same_program(monkeypatch: pytest.MonkeyPatch) -> N
     """
     calls: list[str] = []
     monkeypatch.setattr(kling_async_command, "main", lambda: calls.append("main"))
-    monkeypatch.delitem(sys.modules, "kling_async.__main__", raising=False)
-    runpy.run_module("kling_async", run_name="__main__")
+    runpy.run_path(str(Path(command_runner.__file__).parents[1] / "__main__.py"), run_name="__main__")
 
     assert ["main"] == calls
 
