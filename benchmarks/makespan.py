@@ -1,8 +1,8 @@
 """
 How long many requests of mixed sizes take in all, in simulated time.
 
-The yardstick is a service that starts each request in their order as soon as there is room, with nobody between:
-strict FIFO without any lag, for tasks that take exactly as long.
+The yardstick is a service that starts each request in their order as soon as there is room, with no client in
+between: strict FIFO without any lag, for tasks that take exactly as long.
 """
 
 import asyncio

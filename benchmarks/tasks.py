@@ -32,7 +32,7 @@ LISTS: Final = "kling_async by list"
 EAGER_LISTS: Final = "kling_async by list, first_delay 0.3 s"
 IDS: Final = "kling_async by ids"
 ONES: Final = "kling_async one by one"
-TOLD: Final = "kling_async by callbacks"
+CALLBACKS: Final = "kling_async by callbacks"
 LOOP: Final = "aiohttp loop, 1 s"
 LOOPS: Final = {f"aiohttp loop, {interval:g} s": interval for interval in (0.5, 1.0, 2.0, 5.0)}
 LONGER_ONES: Final = f"{ONES}, tasks of 4 to 6 s"
@@ -47,7 +47,7 @@ CONTENDERS: Final = {
     EAGER_LISTS: Contender("ours", {"way": "list", "polling": EAGER}),
     IDS: Contender("ours", {"way": "ids"}),
     ONES: Contender("ours", {"way": "gateway"}),
-    TOLD: Contender("ours", {"way": "list", "is_told": True}),
+    CALLBACKS: Contender("ours", {"way": "list", "uses_callbacks": True}),
     LONGER_ONES: Contender("ours", {"way": "gateway"}),
     **{name: Contender("aiohttp_loop", {"interval": interval}) for name, interval in LOOPS.items()},
     LONGER_LOOP: Contender("aiohttp_loop"),
@@ -79,12 +79,12 @@ class Entry:
 
 
 ENTRIES: Final = (
-    *(Entry(name, 1_000) for name in (LISTS, EAGER_LISTS, IDS, ONES, TOLD, *LOOPS)),
+    *(Entry(name, 1_000) for name in (LISTS, EAGER_LISTS, IDS, ONES, CALLBACKS, *LOOPS)),
     *(Entry(name, 1_000) for name in ("requests in threads, 1 s", "openai")),
-    *(Entry(name, 10_000, rounds=2) for name in (LISTS, TOLD, LOOP)),
+    *(Entry(name, 10_000, rounds=2) for name in (LISTS, CALLBACKS, LOOP)),
     *(Entry(name, 100, terms=LONGER) for name in (LONGER_ONES, LONGER_LOOP)),
     *(Entry(name, 1_000, rounds=1) for name in ("httpx loop, 1 s", "fal-client", "replicate", "runwayml")),
-    *(Entry(name, 100, rounds=1) for name in (LISTS, TOLD, LOOP, "httpx loop, 1 s", "requests in threads, 1 s")),
+    *(Entry(name, 100, rounds=1) for name in (LISTS, CALLBACKS, LOOP, "httpx loop, 1 s", "requests in threads, 1 s")),
     *(Entry(name, 100, rounds=1) for name in CONTENDERS if name.startswith(PEERS)),
 )
 
@@ -150,7 +150,7 @@ def ratios(figures: dict[str, Figure]) -> Iterator[Figure]:
         yield ratio(f"tasks/{LISTS} over {LOOP}, {count}/ratio of CPU", cpu(LISTS, count), cpu(LOOP, count))
     asked = [figures[f"tasks/{name}, 1000/requests per task"] for name in (ONES, LOOP)]
     yield ratio(f"tasks/{ONES} over {LOOP}, 1000/ratio of requests", *asked)
-    yield ratio(f"tasks/{TOLD} over {LISTS}, 1000/ratio of CPU", cpu(TOLD), cpu(LISTS))
+    yield ratio(f"tasks/{CALLBACKS} over {LISTS}, 1000/ratio of CPU", cpu(CALLBACKS), cpu(LISTS))
     peers = [cpu(entry.name) for entry in ENTRIES if entry.count == 1_000 and entry.name.startswith(PEERS)]
     best = min(peers, key=lambda figure: figure.median)
     ours = cpu(LISTS)

@@ -17,7 +17,7 @@ sys.path.insert(0, str(DOCS.parent))  # benchmarks are not installed
 from benchmarks import figures  # noqa: E402
 from benchmarks.figures import Run, number  # noqa: E402
 from benchmarks.tables import written  # noqa: E402
-from benchmarks.tasks import IDS, LISTS, LOOPS, ONES, TOLD  # noqa: E402
+from benchmarks.tasks import CALLBACKS, IDS, LISTS, LOOPS, ONES  # noqa: E402
 
 PAGES: Final = (DOCS / "explanation" / "speed.md", DOCS / "howto" / "cluster.md")
 IMAGES: Final = DOCS / "images"
@@ -90,7 +90,7 @@ def draw_lag(run: Run) -> None:
         (ONES, "one by one", (6, -12)),
         (IDS, "by ids", (8, -7)),
         (LISTS, "by list", (-4, 8)),
-        (TOLD, "by callbacks", (8, -3)),
+        (CALLBACKS, "by callbacks", (8, -3)),
     ):
         asked, lag = point(name)
         drawing.plot([asked], [lag], marker="o", color=OURS)

@@ -22,17 +22,17 @@ async def contend(
     way: str,
     polling: PollPolicy = PollPolicy(),  # noqa: B008 (frozen)
     *,
-    is_told: bool = False,
+    uses_callbacks: bool = False,
 ) -> AsyncIterator[Job]:
     """
     A client with as many slots as tasks, and defaults otherwise.
 
     Args:
-        is_told: Whether to use signed callbacks, with the receiver's own server.
+        uses_callbacks: Whether to use signed callbacks, with the receiver's own server.
     """
     async with contextlib.AsyncExitStack() as stack:
         receiver = None
-        if is_told:
+        if uses_callbacks:
             port = _free_port()
             receiver = CallbackReceiver(f"http://127.0.0.1:{port}/kling", secret=SECRET)
             await stack.enter_async_context(receiver.serve(port=port))

@@ -103,8 +103,8 @@ class RowBudget:
         endpoint = endpoint_of(type(row.request))
         prices = [(book, book.price_of(endpoint, row.request, self._dialect)) for book in self.books]
         while full := [(book, price) for book, price in prices if not book.has_room(price)]:
-            for book, price in full[:1]:
-                await book.wait_for_change(price)
+            book, price = full[0]
+            await book.wait_for_change(price)
 
 
 def _price_of(row: Row, book: Book | None, dialect: Dialect) -> Amount:

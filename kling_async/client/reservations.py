@@ -60,7 +60,7 @@ class Book:
     _ended: "dict[str, list[Reservation]]" = attrs.field(factory=dict, init=False)  # by task id, the oldest first
 
     def __str__(self) -> str:
-        spent, reserved = _said(self.spent, self.limit), _said(self.reserved, self.limit)
+        spent, reserved = _limited(self.spent, self.limit), _limited(self.reserved, self.limit)
         return f"of {self._limits()}: {spent} spent, {reserved} reserved"
 
     @property
@@ -90,7 +90,7 @@ class Book:
         """
         with self.lock:
             left = self.limit.minus(self.spent.plus(self.reserved))
-        return _said(left, self.limit)
+        return _limited(left, self.limit)
 
     @property
     def may_free(self) -> bool:
@@ -175,7 +175,7 @@ class Book:
         Raise the limits by *amount*, which somebody has agreed to spend. What is not limited stays so.
         """
         with self.lock:
-            self.limit = _said(self.limit.plus(amount), self.limit)
+            self.limit = _limited(self.limit.plus(amount), self.limit)
             self.wake()
 
     def reduce(self, amount: Amount) -> None:
@@ -183,7 +183,7 @@ class Book:
         Undo `extend`: what was agreed to was not spent.
         """
         with self.lock:
-            self.limit = _said(self.limit.minus(amount), self.limit)
+            self.limit = _limited(self.limit.minus(amount), self.limit)
 
     def share(self, name: str = _OF_CLIENTS) -> "Share":
         """
@@ -208,7 +208,7 @@ class Book:
 
     def leave(self, task_id: str, reservation: "Reservation") -> None:
         """
-        Remember what is reserved for a task that nobody watches now.
+        Remember what is reserved for a task that no client watches any more.
         """
         with self.lock:
             left = self._left.setdefault(task_id, [])
@@ -218,7 +218,7 @@ class Book:
     def pick_up(self, task_id: str) -> "list[Reservation]":
         """
         Return what is reserved for a task that a client has left running, or was spent for one that has ended. It stays
-        as it is until its end is seen: whoever asks may never wait for that.
+        as it is until its end is seen: the client may never wait for that.
         """
         with self.lock:
             return [*self._left.get(task_id, ()), *self._ended.get(task_id, ())]
@@ -246,7 +246,7 @@ class Book:
         """
         Raise BudgetExceeded if *amount* does not fit. Call it with the lock held until *amount* is reserved.
         """
-        if not self._fits(self.spent.plus(self.reserved).plus(amount)):
+        if not self.has_room(amount):
             self._refuse_amount(amount)
 
     def _fits(self, amount: Amount) -> bool:
@@ -273,8 +273,8 @@ class Book:
             advice = "some of what is reserved may become free when tasks end"
         else:
             advice = "use a larger budget to send it"
-        facts = f"{_said(self.spent, self.limit)} spent, {_said(self.reserved, self.limit)} reserved"
-        what = f"this may cost {_said(amount, self.limit)}, and a budget of {self._limits()} has {self.left} left"
+        facts = f"{_limited(self.spent, self.limit)} spent, {_limited(self.reserved, self.limit)} reserved"
+        what = f"this may cost {_limited(amount, self.limit)}, and a budget of {self._limits()} has {self.left} left"
         self._refuse(f"{what} ({facts}); nothing was sent; {advice}", amount, frees_in)
 
     def _refuse(self, message: str, price: Amount | None, frees_in: float | None = None) -> NoReturn:
@@ -349,7 +349,7 @@ class ReservationState(enum.Enum):
     """
 
     RUNNING = enum.auto()
-    KEPT = enum.auto()  # it may have been charged, and nobody watches what becomes of it
+    KEPT = enum.auto()  # it may have been charged, and no client watches its end
     SPENT = enum.auto()
     RELEASED = enum.auto()
 
@@ -399,7 +399,7 @@ class Reservation:
 
     def keep(self, task_id: str | None = None) -> None:
         """
-        Keep what is reserved although nobody watches what becomes of it: it may have been charged.
+        Keep what is reserved although no client watches its end: it may have been charged.
 
         Args:
             task_id: Of its task, which a client may pick up; None if it is not known.
@@ -444,6 +444,6 @@ def _both(amount: Amount) -> tuple[Decimal | None, Decimal | None]:
     return amount.units, amount.cost
 
 
-def _said(amount: Amount, limit: Amount) -> Amount:
+def _limited(amount: Amount, limit: Amount) -> Amount:
     # Only what is limited, since the budget of a user who counts units may know few costs.
     return Amount(*(None if most is None else one for most, one in zip(_both(limit), _both(amount), strict=True)))

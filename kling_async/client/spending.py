@@ -58,7 +58,7 @@ class Spending:
 @attrs.define(eq=False)
 class Charge:
     """
-    What one submit or paid call is charged: reserved at its most, settled by its bill.
+    What one submit or paid call is charged: first the most that it may cost, in the end what was billed.
 
     Attributes:
         spending: That of its client.
@@ -143,7 +143,7 @@ class Charge:
 
     def keep(self, task_id: str | None = None) -> None:
         """
-        Keep what is reserved although nobody watches what becomes of it: it may be charged.
+        Keep what is reserved although its end is not watched: it may be charged.
 
         Args:
             task_id: Of its task; None if it is not known.

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.contest import Contender, Waits, wait_for_all
 from benchmarks.load import metered
 from benchmarks.stand_in import StandIn, Tally, Terms, listen
-from benchmarks.tasks import CONTENDERS, LISTS, LOOP, TOLD
+from benchmarks.tasks import CALLBACKS, CONTENDERS, LISTS, LOOP
 
 COUNT = 20
 QUICK = Terms(0.6, 0.8)  # not before the first look of who looks at once, and before that of who looks after 1 s
@@ -35,7 +35,7 @@ async def contest(contender: Contender) -> tuple[Waits, Tally]:
     ("name", "requests"),
     [
         (LISTS, COUNT + 1),
-        (TOLD, COUNT),
+        (CALLBACKS, COUNT),
         (LOOP, 2 * COUNT),
         ("httpx loop, 1 s", 2 * COUNT),
         ("requests in threads, 1 s", 2 * COUNT),

@@ -80,7 +80,7 @@ class _Attempts(Generic[A]):
     body: RequestBody
     transport: Transport
     room: Semaphore
-    is_last: bool = attrs.field(default=False, init=False)  # it is not sent again: nobody waits, or the client closes
+    is_last: bool = attrs.field(default=False, init=False)  # not sent again: no caller waits, or the client closes
     failing_since: float | None = attrs.field(default=None, init=False)
 
     async def send(self) -> A:

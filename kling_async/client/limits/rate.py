@@ -109,7 +109,7 @@ class AdaptiveRate:
     Until a request is refused, the rate grows to twice that of the answers in each window, so it grows only as far as
     it is used. After a refusal it is a share of what the service took; in a minute it comes back to that, stays near it
     for a while, and then grows beyond it. So refusals are rare. Several clients of one service come to similar rates,
-    because whoever sends more is refused more often.
+    because the one that sends more is refused more often.
 
     Attributes:
         most: The highest rate that may be used.
@@ -247,9 +247,8 @@ class AdaptiveRate:
 
     def _note_slow(self, now: float) -> None:
         self._slow_windows += 1
-        if (
-            self._slow_windows > 1 and now - self._slowed_at >= 1.0
-        ):  # in one window, our own event loop may have been busy
+        # In a single window, our own event loop may have been busy.
+        if self._slow_windows > 1 and now - self._slowed_at >= 1.0:
             self._slowed_at = now
             self._reduce(KEPT * self._answer_rate)
 

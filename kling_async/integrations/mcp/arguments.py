@@ -1,7 +1,7 @@
 """
 The arguments of tools as a model reads them: a description and all limits, in JSON Schema.
 
-The schemas only tell. What a call breaks is reported by the rules of requests, whose messages say what to do.
+The schemas only describe. What a call breaks is reported by the rules of requests, whose messages say what to do.
 """
 
 from collections.abc import Collection

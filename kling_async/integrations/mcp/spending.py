@@ -54,16 +54,13 @@ class Spending:
         """
         Return whether *request* can be sent now.
         """
-        price, left = self._counted_price(request), self.budget.left
-        if price is None:
-            return False
-        pairs = ((left.units, price.units), (left.cost, price.cost))
-        return all(most is None or (one or 0) <= most for most, one in pairs)
+        price = self._counted_price(request)
+        return price is not None and self.budget.book.has_room(price)
 
     def question_for(self, request: TaskRequest, context: Context[Any, Any]) -> Elicit[Approval] | None:
         """
-        Return the question for the user if *request* does not fit; None if it fits, or if there is nobody to ask, or no
-        price to ask about. Then the client refuses it.
+        Return the question for the user if *request* does not fit; None if it fits, if the user cannot be asked, or if
+        the price is not known. Then the client refuses it.
 
         The text stays the same while other calls spend: if it changed, the SDK would ask again.
         """

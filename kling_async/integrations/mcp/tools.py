@@ -90,10 +90,8 @@ def _creating_tool(service: AgentService, draft: Draft, name: str, description: 
     async def ask(context: AnyContext, **fields: Any) -> Elicit[Approval] | None:
         request = draft(**fields)
         question = service.spending.question_for(request, context)
-        if question is not None:
-            await account.check_rules(
-                request, service.client.dialect
-            )  # nobody should be asked to pay for what cannot be sent
+        if question is not None:  # the user should not be asked to pay for what cannot be sent
+            await account.check_rules(request, service.client.dialect)
         return question
 
     async def create(context: AnyContext, answer: Any, wait_seconds: float, **fields: Any) -> CallToolResult:
@@ -115,7 +113,7 @@ def _creating_tool(service: AgentService, draft: Draft, name: str, description: 
 
 
 def _approval_in(answer: object) -> Approval | None:
-    # None if nobody was asked. Who has closed the question did not allow it.
+    # None if the user was not asked. A question that was closed without an answer counts as refused.
     if not isinstance(answer, AcceptedElicitation):
         return Approval(allow=False)
     approval: Approval | None = answer.data
