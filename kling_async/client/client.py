@@ -17,7 +17,7 @@ from kling_async.client.budget import Budget
 from kling_async.client.call_checks import check_file, check_folder, check_kinds, check_result, default_folder
 from kling_async.client.calls.apis import HasCallApis
 from kling_async.client.core import ClientCore
-from kling_async.client.credentials import find_base_url, find_credentials, find_dialect
+from kling_async.client.credentials import find_base_url, find_credentials, find_dialect, spoken_with
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.events import OnEvent
 from kling_async.client.handle import TaskHandle, Timeout
@@ -31,7 +31,7 @@ from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.policy.spending import Spent
 from kling_async.wire.async_with import UsedWithAsyncWith
-from kling_async.wire.auth import AccessKey, Credentials
+from kling_async.wire.auth import AccessKey
 from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest
@@ -126,7 +126,7 @@ class KlingClient(HasCallApis, UsedWithAsyncWith):
         core = ClientCore(
             credentials,
             base_url,
-            _spoken_with(credentials, find_dialect(dialect, base_url)),
+            spoken_with(credentials, find_dialect(dialect, base_url)),
             slots if isinstance(slots, Slots) else Slots(slots),
             http,
             retry,
@@ -396,10 +396,3 @@ async def _outcome(client: KlingClient, index: int, item: TaskRequest | str) -> 
         return Done(index, None, request, await client.generate(request))
     except KlingError as error:
         return Failed(index, None, request, attrs.evolve(error))  # a copy: a traceback would keep files alive
-
-
-def _spoken_with(credentials: Credentials, dialect: Dialect) -> Dialect:
-    # The vendor's new standard takes only API keys.
-    if isinstance(credentials, AccessKey) and dialect.standard != "legacy only":
-        return attrs.evolve(dialect, standard="legacy only")
-    return dialect
