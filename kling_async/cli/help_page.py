@@ -17,15 +17,10 @@ __all__ = ["print_help"]
 
 
 class _OptionHighlighter(RegexHighlighter):
-    highlights = (
-        r"(^|\W)(?P<switch>\-\w+)(?![a-zA-Z0-9])",
-        r"(^|\W)(?P<option>\-\-[\w\-]+)(?![a-zA-Z0-9])",
-        r"(?P<usage>Usage: )",
-    )
+    highlights = (r"(?<![\w-])(?P<option>--[\w-]+)", r"(?<![\w-])(?P<switch>-\w+)", r"(?P<usage>Usage: )")
 
 
 _THEME = Theme({"option": "bold cyan", "switch": "bold green", "usage": "yellow"})
-
 
 _NO_TYPE = ("", "", "")
 """
