@@ -7,9 +7,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Ma
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
-from kling_async.batch.records import KEY_MAX, InputFile, NewRow
+from kling_async.batch.keyed import KEY_MAX, Keyed
+from kling_async.batch.records import InputFile, NewRow
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.media.input_files import Reference, ReferenceCache, read_inputs
 from kling_async.wire.endpoints.base import TaskRequest, sources_of, with_sources
@@ -19,7 +18,7 @@ from kling_async.wire.endpoints.rules import HALF_A_PAIR, WHOLE_CHARACTERS
 if TYPE_CHECKING:
     from kling_async.client.client import KlingClient
 
-__all__ = ["Keyed", "read_input"]
+__all__ = ["read_input"]
 
 CHUNK_ROWS: Final = 10_000
 CHUNK_CHARACTERS: Final = 2**24
@@ -39,19 +38,6 @@ CACHED_FILES: Final = 8
 """
 Files that are kept in memory: thousands of requests may share one, which is then read once.
 """
-
-
-@attrs.frozen
-class Keyed:
-    """
-    A request with your own key: one key is one request, however often it is added to a journal.
-
-    Attributes:
-        key: At most 200 characters; files can be named by it.
-    """
-
-    request: TaskRequest | str
-    key: str
 
 
 async def read_input(

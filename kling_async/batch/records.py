@@ -35,7 +35,6 @@ from kling_async.wire.tasks import TaskSnapshot, last_seen
 
 __all__ = [
     "HAVE_OUTCOMES",
-    "KEY_MAX",
     "InputFile",
     "NewRow",
     "Row",
@@ -57,11 +56,6 @@ __all__ = [
     "write_stored_request",
     "write_stored_snapshot",
 ]
-
-KEY_MAX: Final = 200
-"""
-Maximum number of characters of a caller's key.
-"""
 
 _LASTING: Final = re.compile(
     r"risk control|polic|sensitive|moderat|prohibit|violat|nsfw|风控|违规|敏感"  # the content: vendor and relays
