@@ -35,7 +35,6 @@ from kling_async import (
     RetryPolicy,
 )
 from kling_async.batch import attempts, inputs, journal_observer as observing
-from kling_async.batch.batch import Added
 from kling_async.batch.control import CONSECUTIVE_FAILURES, RunControl
 from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.records import Row, State, external_id_of
@@ -155,7 +154,7 @@ async def test_cancelled_between_two_parts_of_an_input(batch: Batch, monkeypatch
     Cancelling `add` while others run adds none of the unfinished chunk, and the same input is added later.
     """
     monkeypatch.setattr(inputs, "ROWS_AT_A_TIME", 1)
-    adding: asyncio.Task[Added]
+    adding: asyncio.Task[Any]
 
     def prompts() -> Iterator[str]:
         for number in range(3):
@@ -254,9 +253,7 @@ async def test_prompt_alone_is_no_input(batch: Batch) -> None:
     assert 0 == (await batch.summary()).rows
 
 
-async def test_error_of_the_input_is_raised_and_full_chunks_stay(
-    batch: Batch, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_error_of_the_input_is_raised_and_full_chunks_stay(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     What was added before an error of the input's own stays added, and the same input goes on there.
     """

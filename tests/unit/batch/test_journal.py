@@ -259,7 +259,8 @@ class TestAdding:
         first, second = REQUESTS[:2]
         await fill(journal, first, first)
         generation = await journal.begin_input()
-        added = [await journal.add(entries(part), generation, 1.0) for part in ([second, first], [first, first, second])]
+        parts = ([second, first], [first, first, second])
+        added = [await journal.add(entries(part), generation, 1.0) for part in parts]
         found = await rows(journal)
 
         assert [(1, 1), (2, 1)] == added
