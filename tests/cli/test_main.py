@@ -131,11 +131,16 @@ def test_summaries_agree(entry: CommandEntry) -> None:
         (["--help"], {"aiohttp", "asyncio", "attrs", "kling_async.wire"}),
         (["doctor", "--skip-invalid"], {"kling_async.batch", "kling_async.cli.batch", "sqlite3"}),
         (["batch", "--status", "none.kling"], {"aiohttp", "kling_async.batch.batch", "kling_async.media.storage"}),
+        (
+            ["batch", "kling_async/cli/prompts.txt", "--dry-run", "--dialect", "gateway"],
+            {"aiohttp", "kling_async.batch.records", "kling_async.client.client", "kling_async.client.handle"},
+        ),
     ],
 )
 def test_start_loads_only_what_is_needed(words: list[str], late: set[str]) -> None:
     """
-    The help of all commands needs no module of any, reports do without the client, and the doctor without the journal.
+    The help of all commands needs no module of any, reports and dry runs do without the client, and the doctor without
+    the journal.
     """
     seen = f"print('late:', *sorted({late!r} & sys.modules.keys()))"
     program = f"import atexit, sys; atexit.register(lambda: {seen}); from kling_async.__main__ import main; main()"

@@ -10,8 +10,7 @@ from typing import IO, Any, Final
 
 import attrs
 
-from kling_async.batch.inputs import Keyed
-from kling_async.batch.records import KEY_MAX
+from kling_async.batch.keyed import KEY_MAX, Keyed
 from kling_async.cli.batch.json_items import JsonItem, read_json_array, read_json_lines
 from kling_async.cli.input_options import Format
 from kling_async.cli.text_input import (
