@@ -6,11 +6,10 @@ import asyncio
 import datetime as dt
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from kling_async.client.callbacks.router import CallbackSubscription
 from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.exchange import RequestBody
 from kling_async.client.limits.bucket import SlotLease
@@ -34,6 +33,9 @@ from kling_async.wire.headers import clock_of
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_created, read_only_task, read_snapshot
 from kling_async.wire.tasks import TaskSnapshot
+
+if TYPE_CHECKING:
+    from kling_async.client.callbacks.router import CallbackSubscription
 
 __all__ = ["Delivery", "SubmitObserver"]
 
@@ -119,7 +121,7 @@ class Delivery:
     endpoint: Endpoint[Any]
     lease: SlotLease
     charge: Charge
-    subscription: CallbackSubscription | None
+    subscription: "CallbackSubscription | None"
     observer: SubmitObserver
     events: TaskEvents
     submission: Submission

@@ -9,11 +9,10 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from kling_async.client.callbacks.router import CallbackSubscription
 from kling_async.client.delivery import Delivery
 from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.handle import TaskHandle
@@ -24,6 +23,9 @@ from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import shorten
 from kling_async.wire.tasks import TaskSnapshot
+
+if TYPE_CHECKING:
+    from kling_async.client.callbacks.router import CallbackSubscription
 
 __all__ = ["CLOSE_TIMEOUT", "Submitter"]
 
@@ -229,7 +231,7 @@ class Submitter:
         if subscription is not None:
             subscription.connect(handle)  # last: earlier callbacks may cause a poll at once
 
-    def _forget_with(self, subscription: CallbackSubscription, handle: TaskHandle) -> None:
+    def _forget_with(self, subscription: "CallbackSubscription", handle: TaskHandle) -> None:
         self._forget(handle)
         subscription.close()
 

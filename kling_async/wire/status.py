@@ -82,7 +82,7 @@ def merge(held: TaskSnapshot | None, seen: TaskSnapshot) -> TaskSnapshot:
     A final one stays: a late, repeated or out-of-order snapshot changes nothing. It may still gain its files, because
     some services say "succeed" before they list them.
     """
-    if held is None:
+    if held is None or seen is held:
         return seen
     if is_final(held.task_status):
         gains = held.task_status is seen.task_status and is_settled(seen) and not is_settled(held)

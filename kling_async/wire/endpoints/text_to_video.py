@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts
@@ -45,6 +46,7 @@ from kling_async.wire.redaction import shown_text, shown_url
 __all__ = ["TEXT_TO_VIDEO", "TextToVideo"]
 
 
+@explained
 @attrs.frozen
 class TextToVideo:
     """
