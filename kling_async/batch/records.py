@@ -51,6 +51,7 @@ __all__ = [
     "read_stored_snapshot",
     "write_counted",
     "write_error",
+    "write_identity",
     "write_millionths",
     "write_stored_request",
     "write_stored_snapshot",
@@ -279,9 +280,10 @@ def read_millionths(number: int) -> Decimal:
     return Decimal(f"{Decimal(number).scaleb(-6):f}".rstrip("0").rstrip(".")) if number else Decimal(0)
 
 
-def digest_of(request: TaskRequest, files: Mapping[str, str]) -> bytes:
+def write_identity(request: TaskRequest, files: Mapping[str, str]) -> bytes:
     """
-    Return a digest that identifies *request* when it is added again.
+    Write what identifies *request* when it is added again. Without files it is read as what `write_stored_request`
+    writes.
 
     Args:
         files: The identity of each of its files, by place: the URL, the path, or the digest of the content.
@@ -291,7 +293,14 @@ def digest_of(request: TaskRequest, files: Mapping[str, str]) -> bytes:
     body = {**write_request(without_files(request)), **no_files, **files}
     if endpoint.name != _FIRST_ENDPOINT:
         body["/endpoint"] = endpoint.name  # no field has such a name
-    return hashlib.sha256(dumps(dict(sorted(body.items())))).digest()
+    return dumps(dict(sorted(body.items())))
+
+
+def digest_of(request: TaskRequest, files: Mapping[str, str]) -> bytes:
+    """
+    Return the digest of what `write_identity` writes.
+    """
+    return hashlib.sha256(write_identity(request, files)).digest()
 
 
 _FIRST_ENDPOINT: Final = "image-generation"
@@ -347,12 +356,15 @@ def write_stored_request(request: TaskRequest) -> str:
 
 def read_stored_request(text: str, endpoint: Endpoint[Any], paths: Mapping[str, Path | None]) -> TaskRequest:
     """
-    Read what `write_stored_request` wrote.
+    Read what `write_stored_request` or `write_identity` wrote.
 
     Args:
         paths: Of the files of the request, by place; None for a file that the journal holds.
     """
     fields: dict[str, Any] = loads(text.encode())
+    for each in endpoint.inputs:
+        if fields.get(each.field, "") is None:  # an identity says that there is no file
+            del fields[each.field]
     if paths:  # in a tuple there is a place for each
         fields |= {each.field: "" for each in endpoint.inputs if each.field in paths}
     request: TaskRequest = CODEC.structure(fields, endpoint.request_class)

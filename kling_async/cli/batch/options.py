@@ -47,7 +47,7 @@ class CallbackServer:
 
 
 def _report(metavar: str, help: str) -> Any:  # noqa: A002 (typer's own word)
-    return typer.Option(metavar=metavar, help=help, rich_help_panel=_REPORTS)
+    return typer.Option(metavar=metavar, help=help, parser=Path, rich_help_panel=_REPORTS)
 
 
 @attrs.frozen(kw_only=True)

@@ -226,8 +226,12 @@ def without_files(request: R) -> R:
     """
     Return *request* without its input files, which may be large, or paths on another machine.
     """
-    inputs = endpoint_of(type(request)).inputs
-    return with_fields(request, **{each.field: each.without_sources(getattr(request, each.field)) for each in inputs})
+    emptied = {}
+    for each in endpoint_of(type(request)).inputs:
+        value = getattr(request, each.field)
+        if (empty := each.without_sources(value)) != value:
+            emptied[each.field] = empty
+    return with_fields(request, **emptied) if emptied else request
 
 
 @functools.cache
