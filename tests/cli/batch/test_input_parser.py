@@ -457,3 +457,33 @@ def test_broken_quotes_swallow_no_rows() -> None:
 
     assert ImageRequest("a fox") == first.request
     assert "the rest is not read" in rules_of(broken)[0]
+
+
+def test_limit_of_cells_is_restored() -> None:
+    """
+    It is global to the process: whether a table is read to its end or not, other readers have theirs.
+    """
+    before = csv.field_size_limit()
+    table = b"prompt,n\na fox,1\na hen,2\n"
+
+    whole = list(parse(io.BytesIO(table), Format.CSV, FOLDER))
+    part = parse(io.BytesIO(table), Format.CSV, FOLDER)
+    next(part)
+    part.close()  # type: ignore[attr-defined]
+
+    assert (2, before) == (len(whole), csv.field_size_limit())
+
+
+@pytest.mark.parametrize("form", [Format.JSONL, Format.CSV])
+def test_empty_fields_are_the_defaults(form: Format) -> None:
+    """
+    Where all others are text, too.
+    """
+    texts = {
+        Format.JSONL: '{"prompt": "a", "model_name": "", "aspect_ratio": null}',
+        Format.CSV: "prompt,model_name\na,",
+    }
+    blank = {Format.JSONL: '{"aspect_ratio": "1:1"}', Format.CSV: "prompt,aspect_ratio\n,1:1"}
+
+    assert [ImageRequest("a")] == [line.request for line in read(texts[form], form)]
+    assert [ImageRequest("", aspect_ratio="1:1")] == [line.request for line in read(blank[form], form)]
