@@ -95,7 +95,9 @@ class Submitter:
             place, _ = self._waiting.popitem(last=False)
             if not place.done():
                 place.set_result(None)
-                return
+                break
+        if not self._waiting:
+            self._waiting.clear()  # frees its table, which has the size of the largest crowd
 
     def pause(self, delivery: Delivery) -> None:
         """
