@@ -249,10 +249,16 @@ def _cells_up_to(characters: int) -> Iterator[None]:
 
 def _delimiter_of(header: str) -> str:
     # Where the comma is the decimal separator, spreadsheets separate cells with semicolons.
-    known = {*_OWN, *itertools.chain.from_iterable(map(field_names, endpoints()))}
-    return max(
-        _DELIMITERS, key=lambda delimiter: len(known & {cell.strip(' "\r\n') for cell in header.split(delimiter)})
-    )
+    known = {*_OWN, *field_names(DEFAULT_ENDPOINT)}
+    for delimiter in _DELIMITERS:  # none finds more names, and the other endpoints need not be loaded
+        if known.issuperset(_names_in(header, delimiter)):
+            return delimiter
+    known.update(*map(field_names, endpoints()))
+    return max(_DELIMITERS, key=lambda delimiter: len(known & _names_in(header, delimiter)))
+
+
+def _names_in(header: str, delimiter: str) -> set[str]:
+    return {cell.strip(' "\r\n') for cell in header.split(delimiter)}
 
 
 def _unknown_field(endpoint: Endpoint[Any], name: str) -> str:
