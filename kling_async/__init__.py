@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from kling_async.batch.batch import Added, Batch
-    from kling_async.batch.inputs import Keyed
+    from kling_async.batch.keyed import Keyed
     from kling_async.batch.records import Summary
     from kling_async.client.budget import Budget
     from kling_async.client.callbacks.receiver import CallbackReceiver
@@ -128,7 +128,7 @@ __all__ = [
 
 _HOMES: Final[Mapping[str, tuple[str, ...]]] = {
     "batch.batch": ("Added", "Batch"),
-    "batch.inputs": ("Keyed",),
+    "batch.keyed": ("Keyed",),
     "batch.records": ("Summary",),
     "client.budget": ("Budget",),
     "client.callbacks.receiver": ("CallbackReceiver",),

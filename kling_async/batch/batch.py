@@ -15,9 +15,10 @@ import attrs
 from kling_async.batch.completion import make_done, read_request
 from kling_async.batch.executors import Executor, LocalExecutor, Process, RemoteExecutor
 from kling_async.batch.failures import RunStopped
-from kling_async.batch.inputs import Keyed, read_input
+from kling_async.batch.inputs import read_input
 from kling_async.batch.journal import Journal
 from kling_async.batch.journal_observer import UnsettledSubmits
+from kling_async.batch.keyed import Keyed
 from kling_async.batch.opening import Account
 from kling_async.batch.options import SaveOptions
 from kling_async.batch.pending import read_rows

@@ -7,7 +7,7 @@ import errno
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -20,6 +20,7 @@ __all__ = [
     "CONNECT_TIMEOUT",
     "MIGRATIONS",
     "Database",
+    "NotUnique",
     "absolute",
     "beside",
     "storable",
@@ -143,6 +144,12 @@ reading them all: what was billed, and of which endpoints rows are, or were.
 _log = logging.getLogger(__name__)
 
 
+class NotUnique(Exception):
+    """
+    A row was to be inserted whose key is there already.
+    """
+
+
 class Database:
     """
     A connection to a journal's file. One thread uses it at a time.
@@ -172,6 +179,18 @@ class Database:
         Run one statement. Call it within `transaction` or `translating`.
         """
         return self._connection.execute(statement, values)
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """
+        Run one statement for each of *rows*, within `transaction`.
+
+        Raises:
+            NotUnique: A row has a key that is there already.
+        """
+        try:
+            self._connection.executemany(statement, rows)
+        except sqlite3.IntegrityError as error:
+            raise NotUnique from error
 
     def fetch_one(self, statement: str, *values: object) -> tuple[Any, ...]:
         """

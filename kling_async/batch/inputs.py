@@ -2,13 +2,13 @@
 Reads the input of a batch: validates each request, reads its files, and creates a new row for it.
 """
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
-from kling_async.batch.records import KEY_MAX, InputFile, NewRow
+from kling_async.batch.keyed import KEY_MAX, Keyed
+from kling_async.batch.records import InputFile, NewRow
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.media.input_files import Reference, ReferenceCache, read_inputs
 from kling_async.wire.endpoints.base import TaskRequest, sources_of, with_sources
@@ -18,31 +18,26 @@ from kling_async.wire.endpoints.rules import HALF_A_PAIR, WHOLE_CHARACTERS
 if TYPE_CHECKING:
     from kling_async.client.client import KlingClient
 
-__all__ = ["Keyed", "read_input"]
+__all__ = ["read_input"]
 
-CHUNK_ROWS: Final = 500
+CHUNK_ROWS: Final = 10_000
 CHUNK_CHARACTERS: Final = 2**24
+CHUNK_SECONDS: Final = 1.0
 """
-A chunk ends when it has this number of rows, or files of this number of characters of Base64.
+A chunk ends when it has this number of rows, or files of this number of characters of Base64, or when reading it has
+taken this long: few rows of a slow input wait for the journal. It is large because new keys belong anywhere in their
+index: of a million rows each chunk changes most of the index's pages.
+"""
+
+ROWS_AT_A_TIME: Final = 500
+"""
+Rows that are read in one iteration of the event loop, which takes some milliseconds.
 """
 
 CACHED_FILES: Final = 8
 """
 Files that are kept in memory: thousands of requests may share one, which is then read once.
 """
-
-
-@attrs.frozen
-class Keyed:
-    """
-    A request with your own key: one key is one request, however often it is added to a journal.
-
-    Attributes:
-        key: At most 200 characters; files can be named by it.
-    """
-
-    request: TaskRequest | str
-    key: str
 
 
 async def read_input(
@@ -55,16 +50,21 @@ async def read_input(
         InvalidRequest: A request breaks rules, all of which are listed. The rows of unfinished chunks are dropped.
     """
     cache = ReferenceCache(CACHED_FILES)
+    clock = asyncio.get_running_loop().time
     chunk: list[NewRow] = []
     index = size = 0
+    began = clock()
     async for item in _iterate(requests):
         new_row = await _make_row(item, index, client, cache)
         index += 1
-        size += sum(len(file.base64 or "") for file in new_row.inputs.values())
+        if new_row.inputs:
+            size += sum(len(file.base64 or "") for file in new_row.inputs.values())
         chunk.append(new_row)
-        if len(chunk) >= CHUNK_ROWS or size >= CHUNK_CHARACTERS:
+        if len(chunk) >= CHUNK_ROWS or size >= CHUNK_CHARACTERS or clock() - began >= CHUNK_SECONDS:
             yield chunk
-            chunk, size = [], 0
+            chunk, size, began = [], 0, clock()
+        elif not index % ROWS_AT_A_TIME:
+            await asyncio.sleep(0)
     if chunk:
         yield chunk
 
@@ -108,6 +108,8 @@ def _refusal(index: int, broken: Sequence[BrokenRule]) -> InvalidRequest:
 
 
 def _row_of(request: TaskRequest, key: str | None, references: Mapping[str, Reference]) -> NewRow:
+    if not references:
+        return NewRow(request=request, key=key)
     inputs: dict[str, InputFile] = {}
     endpoint = endpoint_of(type(request))
     sources = sources_of(endpoint, request)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
-from kling_async.batch import queries, sums
+from kling_async.batch import adding, queries, sums
 from kling_async.batch.database import Database, beside
 from kling_async.batch.opening import Account, find_file, open_database
 from kling_async.batch.records import (
@@ -178,7 +178,7 @@ class Journal:
         """
         Return a number for the next input.
         """
-        return await self._run(queries.begin_input)
+        return await self._run(adding.begin_input)
 
     async def add(self, new_rows: Sequence[NewRow], generation: int, now: float) -> tuple[int, int]:
         """
@@ -189,7 +189,7 @@ class Journal:
             InvalidRequest: A key belongs to another request, or a reference image has changed since it was added.
             StorageFull: There is no room.
         """
-        return await self._run(queries.add, new_rows, generation, now)
+        return await self._run(adding.add, new_rows, generation, now)
 
     async def count_missing(self, generation: int) -> int:
         """

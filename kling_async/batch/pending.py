@@ -4,15 +4,17 @@ The rows that a run has to serve, read from the journal a page at a time.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Container
+from typing import Final
 
 import attrs
 
-from kling_async.batch.inputs import CHUNK_ROWS
 from kling_async.batch.journal import Journal
 from kling_async.batch.records import Row, State
 from kling_async.batch.savers import Saver
 
 __all__ = ["PendingRows", "read_rows"]
+
+PAGE_ROWS: Final = 500
 
 
 async def read_rows(journal: Journal, *states: State) -> AsyncIterator[Row]:
@@ -20,7 +22,7 @@ async def read_rows(journal: Journal, *states: State) -> AsyncIterator[Row]:
     Yield the rows in *states* (none for all), in the order of the input.
     """
     after = -1
-    while page := await journal.read_page(states, after, CHUNK_ROWS):
+    while page := await journal.read_page(states, after, PAGE_ROWS):
         for row in page:
             yield row
         after = page[-1].position

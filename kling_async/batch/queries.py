@@ -1,10 +1,9 @@
 """
-The SQL of a journal's rows: the changes of their states, adding them, and reading them.
+The SQL of a journal's rows: the changes of their states, and reading them.
 """
 
-import bisect
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -12,22 +11,19 @@ from kling_async.batch.database import Database, absolute, storable
 from kling_async.batch.lock import LockFile
 from kling_async.batch.records import (
     InputFile,
-    NewRow,
     Row,
     State,
-    digest_of,
     may_follow,
     read_counted,
     read_error,
     read_stored_request,
     read_stored_snapshot,
-    write_stored_request,
 )
-from kling_async.errors import BrokenRule, InvalidRequest, JournalLocked, JournalMismatch, StorageFull
+from kling_async.errors import InvalidRequest, JournalLocked, JournalMismatch, StorageFull
 from kling_async.media.naming import folded
 from kling_async.media.saved_files import SavedFile
-from kling_async.wire.endpoints.base import Endpoint, sources_of
-from kling_async.wire.endpoints.registry import endpoint_named, endpoint_of
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.registry import endpoint_named
 
 Change: TypeAlias = tuple[str, Sequence[object]]
 """
@@ -86,26 +82,20 @@ _PAID_FOR: Final = frozenset({WITHDRAW, ACCEPT})
 Changes that are written even to a file that was moved: nothing else holds these facts.
 """
 
-_IS_TAKEN: Final = "SELECT 1 FROM row WHERE key = ? AND generation = ?"
-_ADD: Final = (
-    "INSERT INTO row (position, key, digest, generation, occurrence, endpoint, request, queued_at) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
-)
 _MISSING: Final = "WHERE (state = 'queued' OR (state = 'failed' AND may_retry)) AND generation <> ?"
 
 IS_KEPT: Final = "state IN ('sending', 'accepted', 'uncertain') AND account <> (SELECT account FROM journal)"
 
-_FIELDS: Final = (
-    *("position", "key", "state", "endpoint", "request", "attempts"),
-    *("external_task_id", "submit_key", "task_id", "snapshot", "error", "may_retry"),
-    *("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at", "counted_units", "counted_cost"),
-    *("inputs", "kept_for"),
-)
 _COLUMNS: Final = (
-    ", ".join(_FIELDS[:-2])
-    + ", EXISTS (SELECT 1 FROM input WHERE input.position = row.position) AS inputs"
-    + f", CASE WHEN {IS_KEPT} THEN (SELECT base_url FROM account WHERE number = row.account) END AS kept_for"
+    "position, key, state, endpoint, request, attempts, "
+    "external_task_id, submit_key, task_id, snapshot, error, may_retry, "
+    "queued_at, sent_at, accepted_at, ended_at, saved_at, counted_units, counted_cost, "
+    "EXISTS (SELECT 1 FROM input WHERE input.position = row.position), "
+    f"CASE WHEN {IS_KEPT} THEN (SELECT base_url FROM account WHERE number = row.account) END"
 )
+"""
+What `_read_row` reads, in its order.
+"""
 
 _COLLIDING_KEYS: Final = (
     "SELECT position FROM (SELECT position, row_number() OVER (PARTITION BY folded(key) ORDER BY position) AS number "
@@ -156,101 +146,6 @@ def _check_may_send(database: Database, lock: LockFile) -> None:
     if not lock.reserve():
         what = f"there is no room left beside {str(database.path)!r}: nothing more is sent"
         raise StorageFull(f"{what}; make room, then run again")
-
-
-def begin_input(database: Database) -> int:
-    """
-    Return a number for the next input.
-    """
-    database.check_place()
-    with database.transaction():
-        database.execute("UPDATE journal SET generation = generation + 1")
-        [generation] = database.fetch_one("SELECT generation FROM journal")
-    return int(generation)
-
-
-def add(database: Database, new_rows: Sequence[NewRow], generation: int, now: float) -> tuple[int, int]:
-    """
-    Add the rows that are not in the journal; return how many were new, and how many were known.
-    """
-    database.check_place()
-    with database.transaction():
-        [position] = database.fetch_one(
-            "SELECT positions FROM journal"
-        )  # no position is used twice: our ids are derived from it
-        count = 0
-        for endpoint in {endpoint_of(type(new_row.request)).name for new_row in new_rows}:
-            database.execute("INSERT OR IGNORE INTO endpoint VALUES (?)", endpoint)
-        for new_row in new_rows:
-            count += _add_one(database, new_row, position + count, generation, now)
-        database.execute("UPDATE journal SET positions = ?", position + count)
-    return count, len(new_rows) - count
-
-
-def _add_one(database: Database, new_row: NewRow, position: int, generation: int, now: float) -> bool:
-    endpoint = endpoint_of(type(new_row.request))
-    digest = digest_of(new_row.request, dict(_identify_files(new_row, endpoint)))
-    key, occurrence = new_row.key, None
-    if key is None:
-        occurrence = _next_occurrence(database, digest, generation)
-        key = _derived_key(digest, occurrence)
-    facts = (endpoint.name, write_stored_request(new_row.request), now)
-    if not database.execute(_ADD, position, key, digest, generation, occurrence, *facts).rowcount:
-        known = database.fetch_one("SELECT digest, position FROM row WHERE key = ?", key)
-        _check_same(database, new_row, key, digest, known)
-        database.execute("UPDATE row SET generation = ?, occurrence = ? WHERE key = ?", generation, occurrence, key)
-        return False
-    sources = sources_of(endpoint, new_row.request)
-    for field, file in new_row.inputs.items():
-        source = sources.get(field)
-        path = storable(str(absolute(source))) if isinstance(source, Path) else None
-        database.execute("INSERT INTO input VALUES (?, ?, ?, ?, ?)", position, field, path, file.sha256, file.is_kept)
-        if file.is_kept:
-            database.execute("INSERT OR IGNORE INTO reference VALUES (?, ?)", file.sha256, file.base64)
-    return True
-
-
-def _derived_key(digest: bytes, occurrence: int) -> str:
-    return f"{digest.hex()[:24]}-{occurrence}"
-
-
-def _next_occurrence(database: Database, digest: bytes, generation: int) -> int:
-    # The number of equal requests before this one in the input. They are numbered without gaps, so that a few lookups
-    # find the last, however many there are.
-    def is_taken(occurrence: int) -> bool:
-        return database.execute(_IS_TAKEN, _derived_key(digest, occurrence), generation).fetchone() is not None
-
-    end = 0
-    while is_taken(end):
-        end = 2 * end or 1
-    return bisect.bisect_right(range(end), False, lo=end // 2, key=lambda occurrence: not is_taken(occurrence))
-
-
-def _identify_files(new_row: NewRow, endpoint: Endpoint[Any]) -> Iterator[tuple[str, str]]:
-    for place, file in new_row.inputs.items():
-        yield place, file.sha256
-    for place, source in sources_of(endpoint, new_row.request).items():
-        if isinstance(source, str | Path):  # a URL, or a path, is identified as it was given
-            yield place, str(source).encode(errors="backslashreplace").decode()
-
-
-def _check_same(database: Database, new_row: NewRow, key: str, digest: bytes, known: tuple[bytes, int]) -> None:
-    known_digest, position = known
-    broken: list[BrokenRule] = []
-    if digest != known_digest:
-        rule = "is the key of another request in this journal; give the changed request its own key"
-        broken = [BrokenRule("key", repr(key), rule)]
-    elif new_row.inputs:
-        sources = sources_of(endpoint_of(type(new_row.request)), new_row.request)
-        inputs = dict(database.execute("SELECT field, sha256 FROM input WHERE position = ?", position).fetchall())
-        rule = "has changed since it was added to the journal; put the old file back, or begin a new journal"
-        broken = [
-            BrokenRule(place, repr(str(sources.get(place))), rule)
-            for place, file in new_row.inputs.items()
-            if file.sha256 != inputs.get(place)
-        ]
-    if broken:
-        raise InvalidRequest("; ".join(map(str, broken)), broken=tuple(broken))
 
 
 def check_endpoints(database: Database) -> None:
@@ -368,23 +263,35 @@ def find_colliding_keys(database: Database) -> tuple[frozenset[int], int]:
 
 
 def _read_row(database: Database, columns: Sequence[Any]) -> Row:
-    fields: dict[str, Any] = dict(zip(_FIELDS, columns, strict=True))
-    position, endpoint = fields["position"], _find_endpoint(database, fields.pop("endpoint"))
-    inputs, paths = _read_inputs(database, position) if fields["inputs"] else ({}, {})
-    request = read_stored_request(fields["request"], endpoint, paths)
-    state, snapshot = State(fields["state"]), read_stored_snapshot(fields["snapshot"])
-    has_files = state in (State.FINISHED, State.SAVED)
-    fields |= {
-        "state": state,
-        "request": request,
-        "inputs": inputs,
-        "may_retry": bool(fields["may_retry"]),
-        "counted": read_counted(fields.pop("counted_units"), fields.pop("counted_cost")),
-        "snapshot": snapshot,
-        "error": read_error(fields["error"], request, snapshot),
-        "files": tuple(_read_files(database, position)) if has_files else (),
-    }
-    return Row(**fields)
+    position, key, state_name, endpoint_name, text, attempts, *of_submit, has_inputs, kept_for = columns
+    external_task_id, submit_key, task_id, seen, failure, may_retry, *times, units, cost = of_submit
+    queued_at, sent_at, accepted_at, ended_at, saved_at = times
+    state = State(state_name)
+    inputs, paths = _read_inputs(database, position) if has_inputs else ({}, {})
+    request = read_stored_request(text, _find_endpoint(database, endpoint_name), paths)
+    snapshot = read_stored_snapshot(seen)
+    return Row(
+        position=position,
+        key=key,
+        state=state,
+        request=request,
+        inputs=inputs,
+        attempts=attempts,
+        external_task_id=external_task_id,
+        submit_key=submit_key,
+        task_id=task_id,
+        snapshot=snapshot,
+        error=read_error(failure, request, snapshot),
+        may_retry=bool(may_retry),
+        files=tuple(_read_files(database, position)) if state in (State.FINISHED, State.SAVED) else (),
+        queued_at=queued_at,
+        sent_at=sent_at,
+        accepted_at=accepted_at,
+        ended_at=ended_at,
+        saved_at=saved_at,
+        counted=read_counted(units, cost),
+        kept_for=kept_for,
+    )
 
 
 def _read_inputs(database: Database, position: int) -> tuple[dict[str, InputFile], dict[str, Path | None]]:

@@ -3,6 +3,7 @@ The rows of a batch: their states, how they are stored, and when they may be ret
 """
 
 import enum
+import functools
 import hashlib
 import re
 from collections.abc import Mapping
@@ -35,7 +36,6 @@ from kling_async.wire.tasks import TaskSnapshot, last_seen
 
 __all__ = [
     "HAVE_OUTCOMES",
-    "KEY_MAX",
     "InputFile",
     "NewRow",
     "Row",
@@ -52,15 +52,11 @@ __all__ = [
     "read_stored_snapshot",
     "write_counted",
     "write_error",
+    "write_identity",
     "write_millionths",
     "write_stored_request",
     "write_stored_snapshot",
 ]
-
-KEY_MAX: Final = 200
-"""
-Maximum number of characters of a caller's key.
-"""
 
 _LASTING: Final = re.compile(
     r"risk control|polic|sensitive|moderat|prohibit|violat|nsfw|风控|违规|敏感"  # the content: vendor and relays
@@ -256,6 +252,7 @@ class Summary:
         return html_of(self)
 
 
+@functools.lru_cache(256)  # each row is written twice, and there are few prices
 def write_counted(amount: Amount) -> tuple[int | None, int | None]:
     """
     Write an amount in millionths, rounded up: integers are added up exactly.
@@ -268,6 +265,8 @@ def read_counted(units: int | None, cost: int | None) -> Amount:
     """
     Read what `write_counted` wrote.
     """
+    if units is None and cost is None:
+        return UNKNOWN_AMOUNT
     return Amount(None if units is None else read_millionths(units), None if cost is None else read_millionths(cost))
 
 
@@ -285,9 +284,10 @@ def read_millionths(number: int) -> Decimal:
     return Decimal(f"{Decimal(number).scaleb(-6):f}".rstrip("0").rstrip(".")) if number else Decimal(0)
 
 
-def digest_of(request: TaskRequest, files: Mapping[str, str]) -> bytes:
+def write_identity(request: TaskRequest, files: Mapping[str, str]) -> bytes:
     """
-    Return a digest that identifies *request* when it is added again.
+    Write what identifies *request* when it is added again. Without files it is read as what `write_stored_request`
+    writes.
 
     Args:
         files: The identity of each of its files, by place: the URL, the path, or the digest of the content.
@@ -297,7 +297,14 @@ def digest_of(request: TaskRequest, files: Mapping[str, str]) -> bytes:
     body = {**write_request(without_files(request)), **no_files, **files}
     if endpoint.name != _FIRST_ENDPOINT:
         body["/endpoint"] = endpoint.name  # no field has such a name
-    return hashlib.sha256(dumps(dict(sorted(body.items())))).digest()
+    return dumps(dict(sorted(body.items())))
+
+
+def digest_of(request: TaskRequest, files: Mapping[str, str]) -> bytes:
+    """
+    Return the digest of what `write_identity` writes.
+    """
+    return hashlib.sha256(write_identity(request, files)).digest()
 
 
 _FIRST_ENDPOINT: Final = "image-generation"
@@ -353,12 +360,15 @@ def write_stored_request(request: TaskRequest) -> str:
 
 def read_stored_request(text: str, endpoint: Endpoint[Any], paths: Mapping[str, Path | None]) -> TaskRequest:
     """
-    Read what `write_stored_request` wrote.
+    Read what `write_stored_request` or `write_identity` wrote.
 
     Args:
         paths: Of the files of the request, by place; None for a file that the journal holds.
     """
     fields: dict[str, Any] = loads(text.encode())
+    for each in endpoint.inputs:
+        if fields.get(each.field, "") is None:  # an identity says that there is no file
+            del fields[each.field]
     if paths:  # in a tuple there is a place for each
         fields |= {each.field: "" for each in endpoint.inputs if each.field in paths}
     request: TaskRequest = CODEC.structure(fields, endpoint.request_class)

@@ -18,7 +18,7 @@ from kling_async.errors import BudgetExceeded
 from kling_async.policy.spending import Amount, amount_of_task, counted
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.registry import endpoint_of
-from kling_async.wire.tasks import TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["RowBudget", "count_end"]
 
@@ -119,7 +119,4 @@ def count_end(row: Row, reserved: Amount, snapshot: TaskSnapshot) -> Amount:
     """
     Return what a row counts whose task has ended as in *snapshot*.
     """
-    units, cash = snapshot.final_unit_deduction, snapshot.final_balance_deduction
-    unit_price = endpoint_of(type(row.request)).unit_price
-    has_succeeded = snapshot.task_status is TaskStatus.SUCCEEDED
-    return counted(units, cash, reserved, unit_price, has_succeeded=has_succeeded)
+    return counted(snapshot, reserved, endpoint_of(type(row.request)).unit_price)

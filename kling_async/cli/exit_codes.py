@@ -73,7 +73,6 @@ _MOST_SERIOUS_FIRST: Final = (
     ExitCode.TASK_FAILED,
 )
 
-_KIND: Final = f"--kind if it is no image: {', '.join(each.name for each in endpoints()[1:])}"
 _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     KlingError: (ExitCode.TASK_FAILED, ""),
     InvalidRequest: (ExitCode.USAGE, "fix the request; no task was created"),
@@ -88,7 +87,7 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
         "raise --max-units or --max-cost, or ask for less; nothing was sent",
     ),
     ContentRefused: (ExitCode.TASK_FAILED, "change the prompt or the input files"),
-    TaskNotFound: (ExitCode.TASK_FAILED, f"check the task id, the account, --base-url, and {_KIND}"),
+    TaskNotFound: (ExitCode.TASK_FAILED, ""),  # see `advice_for`
     RateLimited: (ExitCode.SERVICE, "try again later; other programs may be using the account's slots"),
     ServiceFailure: (ExitCode.SERVICE, "try again later"),
     UnexpectedAnswer: (ExitCode.SERVICE, "check that --base-url is the address of a Kling API"),
@@ -129,7 +128,9 @@ def advice_for(error: KlingError) -> str:
     Return what to do about *error*; empty if there is no advice for its class.
     """
     if isinstance(error, WaitTimeout) and error.snapshot is None:
-        return f"the service does not know this task: check its id, the account, --base-url, and {_KIND}"
+        return f"the service does not know this task: check its id, the account, --base-url, and {_kind()}"
+    if isinstance(error, TaskNotFound):
+        return f"check the task id, the account, --base-url, and {_kind()}"
     if isinstance(error, StorageFull) and error.task_id is None:  # of a journal, or before anything was sent
         return "free some disk space, then run the same command again"
     if isinstance(error, BudgetExceeded) and error.price is None:
@@ -143,6 +144,10 @@ def exit_code(errors: Iterable[KlingError]) -> ExitCode:
     """
     codes = {code_of(error) for error in errors}
     return next((code for code in _MOST_SERIOUS_FIRST if code in codes), ExitCode.SUCCESS)
+
+
+def _kind() -> str:  # no constant: it loads all endpoints
+    return f"--kind if it is no image: {', '.join(each.name for each in endpoints()[1:])}"
 
 
 def _row_of(error: KlingError) -> tuple[ExitCode, str]:

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import typer.core
 
+from kling_async.cli.conversions import convert_lazily
+
 __all__ = ["GuessingCommand", "GuessingGroup"]
 
 _COMMANDS: Final = {
@@ -56,9 +58,9 @@ class GuessingCommand(typer.core.TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """
-        Return the parameters, as the help shows them.
+        Return the parameters, as the help shows them and as their values are converted.
         """
-        return _without_types_of_flags(super().get_params(ctx))
+        return _prepared(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """
@@ -89,9 +91,9 @@ class GuessingGroup(typer.core.TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """
-        Return the options, as the help shows them.
+        Return the options, as the help shows them and as their values are converted.
         """
-        return _without_types_of_flags(super().get_params(ctx))
+        return _prepared(super().get_params(ctx))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """
@@ -110,9 +112,10 @@ class GuessingGroup(typer.core.TyperGroup):
         return " or ".join(map(repr, _synonyms(word, _COMMANDS, self.commands) or _nearest(word, self.commands)))
 
 
-def _without_types_of_flags(parameters: list[Any]) -> list[Any]:
-    # A flag takes no value, but typer writes "<bool>" where the value of other options is described.
+def _prepared(parameters: list[Any]) -> list[Any]:
     for parameter in parameters:
+        convert_lazily(parameter)
+        # A flag takes no value, but typer writes "<bool>" where the value of other options is described.
         if getattr(parameter, "is_flag", False) and parameter.metavar is None:
             parameter.metavar = ""
     return parameters

@@ -2,14 +2,15 @@
 What a command may spend: the options, and the budget that they create.
 """
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import attrs
 import typer
 
-from kling_async.client.budget import Budget
 from kling_async.policy.spending import Amount
-from kling_async.wire.endpoints.video_models import UNIT_PRICE
+
+if TYPE_CHECKING:
+    from kling_async.client.budget import Budget
 
 __all__ = ["SpendingOptions", "unknown_amount"]
 
@@ -31,12 +32,14 @@ class SpendingOptions:
         typer.Option(metavar="N", min=0, hidden=True, help="What a request of unknown price counts under a limit."),
     ] = None
 
-    def make_budget(self) -> Budget | None:
+    def make_budget(self) -> "Budget | None":
         """
         Return the budget; None without a limit.
         """
         if self.max_units is None and self.max_cost is None:
             return None
+        from kling_async.client.budget import Budget  # noqa: PLC0415 (without a limit, not needed)
+
         return Budget(self.max_units, self.max_cost, unknown=unknown_amount(self.unknown_units))
 
 
@@ -44,4 +47,8 @@ def unknown_amount(units: float | None) -> Amount | None:
     """
     Return what a request of unknown price counts: so many units, and dollars as if they were units for videos.
     """
-    return None if units is None else Amount(units, float(UNIT_PRICE) * units)
+    if units is None:
+        return None
+    from kling_async.wire.endpoints.video_models import UNIT_PRICE  # noqa: PLC0415 (without limits, not needed)
+
+    return Amount(units, float(UNIT_PRICE) * units)

@@ -10,7 +10,6 @@ from typing import Final
 import aiohttp
 
 from kling_async.client.budget import Budget
-from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.handle import TaskHandle
 from kling_async.client.outcomes import Done
 from kling_async.media.naming import DEFAULT_NAME, looks_like_file
@@ -27,7 +26,6 @@ _KINDS: Final[Mapping[str, tuple[type, bool, str]]] = {
     "http": (HttpOptions, False, "such as HttpOptions(read_timeout=60)"),
     "retry": (RetryPolicy, False, "such as RetryPolicy(give_up_after=60)"),
     "polling": (PollPolicy, False, "such as PollPolicy(max_delay=5)"),
-    "callbacks": (CallbackReceiver, True, 'such as CallbackReceiver("https://example.org/kling")'),
     "budget": (Budget, True, "such as Budget(units=100)"),
 }
 """
@@ -35,15 +33,24 @@ The classes of a client's arguments, whether each may be None, and an example.
 """
 
 
-def check_kinds(**given: object) -> None:
+def check_kinds(*, callbacks: object = None, **given: object) -> None:
     """
     Raise InvalidRequest unless each of a client's arguments is of its class.
     """
+    if callbacks is not None:
+        from kling_async.client.callbacks.receiver import CallbackReceiver  # noqa: PLC0415 (most programs have none)
+
+        example = 'such as CallbackReceiver("https://example.org/kling")'
+        _check_argument("callbacks", callbacks, CallbackReceiver, example, may_be_none=True)
     for name, value in given.items():
         kind, may_be_none, example = _KINDS[name]
-        if value is not None or not may_be_none:
-            rule = f"must be of the class {kind.__module__.partition('.')[0]}.{kind.__name__}, {example}"
-            check_kind(name, value, kind, rule + ("; or None" if may_be_none else ""))
+        _check_argument(name, value, kind, example, may_be_none=may_be_none)
+
+
+def _check_argument(name: str, value: object, kind: type, example: str, *, may_be_none: bool) -> None:
+    if value is not None or not may_be_none:
+        rule = f"must be of the class {kind.__module__.partition('.')[0]}.{kind.__name__}, {example}"
+        check_kind(name, value, kind, rule + ("; or None" if may_be_none else ""))
 
 
 def check_result(value: object) -> None:

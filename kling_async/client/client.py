@@ -15,15 +15,9 @@ import attrs
 
 from kling_async.client.budget import Budget
 from kling_async.client.call_checks import check_file, check_folder, check_kinds, check_result, default_folder
-from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.client.calls.account import AccountApi
-from kling_async.client.calls.elements import ElementsApi
-from kling_async.client.calls.faces import FacesApi
-from kling_async.client.calls.images import ImagesApi
-from kling_async.client.calls.speech import SpeechApi
-from kling_async.client.calls.voices import VoicesApi
+from kling_async.client.calls.apis import HasCallApis
 from kling_async.client.core import ClientCore
-from kling_async.client.credentials import find_base_url, find_credentials, find_dialect
+from kling_async.client.credentials import find_base_url, find_credentials, find_dialect, spoken_with
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.events import OnEvent
 from kling_async.client.handle import TaskHandle, Timeout
@@ -37,7 +31,7 @@ from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.policy.spending import Spent
 from kling_async.wire.async_with import UsedWithAsyncWith
-from kling_async.wire.auth import AccessKey, Credentials
+from kling_async.wire.auth import AccessKey
 from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest
@@ -54,6 +48,7 @@ from kling_async.wire.notebook_html import html_of
 from kling_async.wire.tasks import File, TaskResult, TaskSnapshot
 
 if TYPE_CHECKING:
+    from kling_async.client.callbacks.receiver import CallbackReceiver
     from kling_async.media.destinations import Destination
     from kling_async.media.saving import SaveOutcome
     from kling_async.media.storage import Storage
@@ -67,7 +62,7 @@ _log = logging.getLogger(__name__)
 
 
 @explained
-class KlingClient(UsedWithAsyncWith):
+class KlingClient(HasCallApis, UsedWithAsyncWith):
     """
     A client for one account at one host.
 
@@ -120,7 +115,7 @@ class KlingClient(UsedWithAsyncWith):
         http: HttpOptions = HttpOptions(),  # noqa: B008 (frozen)
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008
         polling: PollPolicy = PollPolicy(),  # noqa: B008
-        callbacks: CallbackReceiver | None = None,
+        callbacks: "CallbackReceiver | None" = None,
         on_event: OnEvent | None = None,
         budget: Budget | None = None,
     ) -> None:
@@ -128,10 +123,10 @@ class KlingClient(UsedWithAsyncWith):
         base_url = find_base_url(base_url, credentials)
         check_kinds(session=session, http=http, retry=retry, polling=polling, callbacks=callbacks, budget=budget)
         http.check_route(base_url)
-        self.core: Final = ClientCore(
+        core = ClientCore(
             credentials,
             base_url,
-            _spoken_with(credentials, find_dialect(dialect, base_url)),
+            spoken_with(credentials, find_dialect(dialect, base_url)),
             slots if isinstance(slots, Slots) else Slots(slots),
             http,
             retry,
@@ -141,16 +136,11 @@ class KlingClient(UsedWithAsyncWith):
             on_event=on_event,
             budget=budget,
         )
-        self.base_url: Final = self.core.base_url
-        self.dialect: Final = self.core.dialect
-        self.slots: Final = self.core.slots
+        super().__init__(core)
+        self.base_url: Final = core.base_url
+        self.dialect: Final = core.dialect
+        self.slots: Final = core.slots
         self.callbacks: Final = callbacks
-        self.speech: Final = SpeechApi(self.core.calls)
-        self.faces: Final = FacesApi(self.core.calls)
-        self.images: Final = ImagesApi(self.core)
-        self.voices: Final = VoicesApi(self.core)
-        self.elements: Final = ElementsApi(self.core)
-        self.account: Final = AccountApi(self.core.free_calls)
 
     def __repr__(self) -> str:
         return repr(self.core)
@@ -406,10 +396,3 @@ async def _outcome(client: KlingClient, index: int, item: TaskRequest | str) -> 
         return Done(index, None, request, await client.generate(request))
     except KlingError as error:
         return Failed(index, None, request, attrs.evolve(error))  # a copy: a traceback would keep files alive
-
-
-def _spoken_with(credentials: Credentials, dialect: Dialect) -> Dialect:
-    # The vendor's new standard takes only API keys.
-    if isinstance(credentials, AccessKey) and dialect.standard != "legacy only":
-        return attrs.evolve(dialect, standard="legacy only")
-    return dialect

@@ -10,14 +10,12 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from kling_async.client.budget import Budget
-from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.client.callbacks.router import CallbackRouter
 from kling_async.client.calls.free_calls import FreeCalls
 from kling_async.client.calls.one_shot import OneShotCalls
 from kling_async.client.delivery import SubmitObserver
@@ -45,6 +43,10 @@ from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of
 from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.tasks import TaskSnapshot
+
+if TYPE_CHECKING:
+    from kling_async.client.callbacks.receiver import CallbackReceiver
+    from kling_async.client.callbacks.router import CallbackRouter
 
 __all__ = ["ClientCore", "State"]
 
@@ -82,6 +84,7 @@ class ClientCore:
     """
 
     state: State = State.NEW  # of the class: `__del__` reads it even if `__init__` failed
+    _router: "CallbackRouter | None" = None
 
     def __init__(  # noqa: PLR0913 (those of `KlingClient`)
         self,
@@ -94,7 +97,7 @@ class ClientCore:
         polling: PollPolicy,
         *,
         session: aiohttp.ClientSession | None,
-        callbacks: CallbackReceiver | None,
+        callbacks: "CallbackReceiver | None",
         on_event: OnEvent | None,
         budget: Budget | None,
     ) -> None:
@@ -108,10 +111,15 @@ class ClientCore:
         self.transport: Final = Transport(base_url, http, retry, keepalive, credentials, session)
         queries = HttpStatusQueries(self.transport, polling.answer_timeout, dialect)
         self._poller = Poller(polling, queries, functools.partial(strategy_for, dialect))
-        self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
+        if callbacks is not None:
+            from kling_async.client.callbacks.router import CallbackRouter  # noqa: PLC0415 (most programs have none)
+
+            self._router = CallbackRouter(callbacks, self._poller)
         self._deliveries = DeliveryFactory(self.transport, self.spending, self._router)
         self.tasks: Final = KnownTasks(self.transport, dialect, self.spending, self._publisher, self.open, self._watch)
-        self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
+        self.submitter: Final = Submitter(
+            self._poller, self.tasks.handle, slots.policy.uncertain_for, 4 * http.max_connections
+        )
         self.calls: Final = OneShotCalls(self.transport, self.spending, self.open)
         self.free_calls: Final = FreeCalls(self.transport, dialect, self.open)
         self.files: Final = ResultFiles(base_url, http, self.open, self.tasks.get, self.tasks.events_of)
@@ -193,12 +201,15 @@ class ClientCore:
                 events.publish(EventKind.WAITING)
                 has_files, files = bool(files), {}  # thousands may wait here, each with megabytes of Base64
                 lease, files = await self._wait_for_slots(endpoint, request, digests, has_files=has_files)
+            if self.submitter.sending >= self.submitter.width:
+                await self._wait_for_turn(lease)
             now = asyncio.get_running_loop().time()
             submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=now)
             if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
                 submission.external_id, submission.owns_id = secrets.token_hex(16), True
             delivery = self._deliveries.make(endpoint, request, submission, lease, observer, events, None, files)
         except BaseException as error:
+            self.submitter.admit()  # it may have had a turn, and does not use it
             events.publish(EventKind.NO_TASK, error=error)
             raise
         return await self.submitter.run(delivery, delivery.send)
@@ -284,6 +295,14 @@ class ClientCore:
             lease.release()
             raise
         return lease, files
+
+    async def _wait_for_turn(self, lease: SlotLease) -> None:
+        try:
+            await self.submitter.wait_for_turn()
+            self.open()
+        except BaseException:
+            lease.release()
+            raise
 
     def _acquire_running(self, endpoint: Endpoint[Any], request: TaskRequest) -> SlotLease:
         return self.slots.acquire_running(endpoint.bucket(request, self.dialect), endpoint.slots(request), owner=self)

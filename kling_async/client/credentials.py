@@ -16,7 +16,7 @@ from kling_async.policy.host_networks import is_surely_local
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials, make_token
 from kling_async.wire.dialects import Dialect, dialect_of
 
-__all__ = ["blemish_of", "find_base_url", "find_credentials", "find_dialect"]
+__all__ = ["blemish_of", "find_base_url", "find_credentials", "find_dialect", "spoken_with"]
 
 GATEWAY_URL: Final = "https://api.gpt.ge/kling"
 VENDOR_URL: Final = "https://api-singapore.klingai.com"
@@ -141,3 +141,12 @@ def find_dialect(dialect: Dialect | str | os.PathLike[str] | None, base_url: str
         return Dialect.load(named) if named else dialect_of(base_url)
     except InvalidRequest as error:
         raise InvalidRequest(f"KLING_DIALECT: {error.message}", broken=error.broken) from None
+
+
+def spoken_with(credentials: Credentials, dialect: Dialect) -> Dialect:
+    """
+    Return *dialect* as a service speaks it with these *credentials*: the vendor's new standard takes only API keys.
+    """
+    if isinstance(credentials, AccessKey) and dialect.standard != "legacy only":
+        return attrs.evolve(dialect, standard="legacy only")
+    return dialect

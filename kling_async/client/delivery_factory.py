@@ -3,11 +3,10 @@ Make deliveries: complete a request, reserve what it may cost, give it its callb
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from kling_async.client.callbacks.router import CallbackRouter
 from kling_async.client.delivery import Delivery, SubmitObserver
 from kling_async.client.events import TaskEvents
 from kling_async.client.exchange import RequestBody
@@ -19,6 +18,9 @@ from kling_async.media.input_files import Reference, with_texts
 from kling_async.wire.codec import write_request
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
 from kling_async.wire.json_text import dumps
+
+if TYPE_CHECKING:
+    from kling_async.client.callbacks.router import CallbackRouter
 
 __all__ = ["DeliveryFactory", "body_of"]
 
@@ -36,7 +38,7 @@ class DeliveryFactory:
 
     _transport: Transport
     _spending: Spending
-    _router: CallbackRouter | None
+    _router: "CallbackRouter | None"
 
     def make(
         self,

@@ -124,8 +124,7 @@ class Charge:
                 if len(self.spending.ended) > REMEMBERED:
                     self.spending.ended.popitem(last=False)
         for each in self.reservations if is_news else [one for one in self.reservations if one.spent is None]:
-            amount = counted(units, cash, each.amount, self.kind.unit_price, has_succeeded=has_succeeded)
-            each.spend(amount, snapshot.task_id)
+            each.spend(counted(snapshot, each.amount, self.kind.unit_price), snapshot.task_id)
 
     def settle_call(self, units: Decimal | None) -> None:
         """

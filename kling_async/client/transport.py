@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
+from multidict import CIMultiDict
 from yarl import URL
 
-from kling_async.client.exchange import NEVER_SENT, Deadline, PartialAnswer, RequestBody, is_cancelled
+from kling_async.client.exchange import NEVER_SENT, Deadline, Deadlines, PartialAnswer, RequestBody, is_cancelled
 from kling_async.client.first_contact import FirstContact
 from kling_async.client.retries import may_repeat, retry
 from kling_async.errors import ClientClosed, InvalidRequest, KlingError, NotSent, UnexpectedAnswer, Unreachable
@@ -87,10 +88,12 @@ class Transport:
     _kept_for: float | None = attrs.field(default=None, init=False)  # seconds, as the service said last
     _is_kept: bool = attrs.field(default=True, init=False)  # no create was lost, which could disprove that
     _contact: FirstContact = attrs.field(init=False, repr=False)
+    _deadlines: Deadlines = attrs.field(factory=Deadlines, init=False, repr=False)
     _gate: Semaphore = attrs.field(init=False, repr=False)
     _creates: Semaphore = attrs.field(init=False, repr=False)  # creates that wait at the gate
     _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
     _token: Token | None = attrs.field(default=None, init=False, repr=False)
+    _headers: CIMultiDict[str] = attrs.field(factory=CIMultiDict[str], init=False, repr=False)  # with that token
     _clock_offset: float = attrs.field(default=0.0, init=False, repr=False)
     _is_closed: bool = attrs.field(default=False, init=False)
 
@@ -111,6 +114,7 @@ class Transport:
         Close the session, if it is our own. Safe to call twice.
         """
         self._is_closed = True
+        self._deadlines.close()
         while self._sessions:
             _, session = self._sessions.popitem()
             await session.close()
@@ -184,13 +188,16 @@ class Transport:
         now = time.time() + self._clock_offset
         if self._token is None or now >= self._token.renew_at:
             self._token = make_token(self._credentials, now)
+            # In the form that aiohttp copies fastest.
+            bearer = f"Bearer {self._token.text}"
+            self._headers = CIMultiDict({"Authorization": bearer, "User-Agent": self.http.user_agent})
         silence = self.http.read_timeout if body is None else max(self.http.read_timeout, body.patience)
         seconds = self.http.connect_timeout + silence + (0 if body is None else body.extra_seconds)
         arrived = PartialAnswer()
         failure: Exception | None = None
         try:
-            with Deadline(limit or seconds, silence) as deadline:
-                await self._exchange(method, path, body, self._token, deadline, arrived)
+            with Deadline(self._deadlines, asyncio.get_running_loop(), limit or seconds, silence) as deadline:
+                await self._exchange(method, path, body, deadline, arrived)
         except KlingError:
             raise
         except asyncio.CancelledError:
@@ -212,38 +219,29 @@ class Transport:
         return Answer(arrived.status, arrived.headers, text)
 
     async def _exchange(
-        self,
-        method: str,
-        path: str,
-        body: RequestBody | None,
-        token: Token,
-        deadline: Deadline,
-        arrived: PartialAnswer,
+        self, method: str, path: str, body: RequestBody | None, deadline: Deadline, arrived: PartialAnswer
     ) -> None:
         session = self._session_for(body)
+        options: dict[str, Any] = {} if self._borrowed is None else _rules(self.http)
         connecting = self.http.connect_timeout
         if not self._contact.was_reached:
             connecting = min(connecting, self._contact.begin(asyncio.get_running_loop().time()))
-        middlewares = None  # leaves those of the session as they are
         if body is not None:
             body.deadline = deadline
             own = getattr(session, "_middlewares", None)  # aiohttp has no public way to ask for them
-            middlewares = None if own is None else (*own, body.watch)  # also if there are no others: it protects money
-        async with session.request(
+            # Also if there are no others: it protects money. None leaves those of the session as they are.
+            options["middlewares"] = None if own is None else (*own, body.watch)
+        response = await session.request(
             method,
             URL(self.base_url + path, encoded=True),
             data=body,
-            headers={"Authorization": f"Bearer {token.text}", "User-Agent": self.http.user_agent},
+            headers=self._headers,
             allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
-            raise_for_status=False,
-            max_line_size=MAX_HEADER,  # here, since borrowed sessions have their own limits
-            max_field_size=MAX_HEADER,
-            max_headers=MAX_HEADERS,
             timeout=_connecting_within(connecting),
             proxy=self.http.proxy_for(self.base_url) if self.http.trust_env else self.http.proxy,
-            ssl=self.http.ssl,
-            middlewares=middlewares,
-        ) as response:
+            **options,
+        )
+        try:
             arrived.status, arrived.headers = response.status, response.headers
             self._contact.was_reached, self._contact.is_failing = True, False
             is_over, size = False, 0
@@ -256,6 +254,9 @@ class Transport:
                     what = f"the answer is larger than {MAX_ANSWER} bytes; ask for smaller pages, or check base_url"
                     raise UnexpectedAnswer(what, http_status=response.status)
                 is_over = response.content.at_eof()
+        finally:
+            if not response.closed:  # one that is read to its end has given its connection back
+                response.close()
 
     def _session_for(self, body: RequestBody | None) -> aiohttp.ClientSession:
         # The borrowed session, or an own one for each number of seconds that it keeps idle connections.
@@ -274,8 +275,9 @@ class Transport:
         if session is None:
             # Our gate is the bound: waiting in aiohttp's pool would count against the time limit of a request.
             kept: dict[str, Any] = {"keepalive_timeout": keepalive} if keepalive else {"force_close": True}
-            connector = aiohttp.TCPConnector(limit=0, **kept)
-            session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            rules = _rules(self.http)
+            connector = aiohttp.TCPConnector(limit=0, ssl=rules.pop("ssl"), **kept)
+            session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), **rules)
             self._sessions[keepalive] = session
         return session
 
@@ -314,6 +316,17 @@ class Transport:
         if left == 0:
             what += f"; the host was never reached in {self._contact.seconds:g} s: check base_url and the network"
         return NotSent(what, gives_up_in=left)
+
+
+def _rules(http: HttpOptions) -> dict[str, Any]:
+    # What holds for all requests: an own session is created with it, a borrowed one may have other rules.
+    return {
+        "ssl": http.ssl,
+        "raise_for_status": False,
+        "max_line_size": MAX_HEADER,
+        "max_field_size": MAX_HEADER,
+        "max_headers": MAX_HEADERS,
+    }
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,6 +2,7 @@
 What requests cost: by the vendor's price list before they are sent, and by the bill when their task has ended.
 """
 
+import functools
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from kling_async.wire.calls.call import Call
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.redaction import shorten
-from kling_async.wire.tasks import BalanceDeduction
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 __all__ = [
     "NOTHING_SPENT",
@@ -128,14 +129,7 @@ def amount_of_call(call: Call[Any, Any]) -> Amount:
     return _listed(call.units, call.unit_price)
 
 
-def counted(
-    units: Decimal | None,
-    cash: BalanceDeduction | None,
-    reserved: Amount,
-    unit_price: Decimal | None,
-    *,
-    has_succeeded: bool,
-) -> Amount:
+def counted(snapshot: TaskSnapshot, reserved: Amount, unit_price: Decimal | None) -> Amount:
     """
     Return what a task that has ended counts in a budget, by what was billed for it.
 
@@ -144,12 +138,13 @@ def counted(
     bill counts what was reserved.
 
     Args:
-        units, cash: What the service said.
+        snapshot: Its end.
         reserved: What was reserved for it.
         unit_price: Of its endpoint.
     """
+    units, cash = snapshot.final_unit_deduction, snapshot.final_balance_deduction
     if units is None and cash is None:
-        return reserved if has_succeeded else Amount(0, 0)
+        return reserved if snapshot.task_status is TaskStatus.SUCCEEDED else Amount(0, 0)
     by_units = _listed(max(units or Decimal(0), Decimal(0)), unit_price).or_else(reserved)
     if cash is None or cash.quota <= 0:
         return by_units
@@ -158,6 +153,7 @@ def counted(
     return Amount(max(by_units.units or 0, reserved.units or 0), cash.quota + (by_units.cost or 0 if units else 0))
 
 
+@functools.lru_cache(256)  # each task is asked for thrice, and there are few prices
 def _listed(units: Decimal | None, unit_price: Decimal | None) -> Amount:
     if units is None or unit_price is None:
         return Amount(units, None if units is None or units else 0)

@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from multidict import CIMultiDict, CIMultiDictProxy
+
 __all__ = ["clock_of", "find_header", "kept_for", "retry_after"]
 
 _TIMEOUT: Final = re.compile(r"(?:^|,)[ \t]{0,9}timeout=(\d{1,6})(?:[ \t,]|$)", re.ASCII | re.IGNORECASE)
+
+_ANY_CASE: Final = (CIMultiDict, CIMultiDictProxy)
 
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
 
@@ -22,6 +26,8 @@ def find_header(headers: Mapping[str, str], name: str) -> str:
     """
     if (value := headers.get(name)) is not None:
         return value.strip()
+    if isinstance(headers, _ANY_CASE):
+        return ""
     wanted = name.casefold()
     return next((value.strip() for key, value in headers.items() if key.casefold() == wanted), "")
 

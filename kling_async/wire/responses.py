@@ -31,9 +31,9 @@ from kling_async.wire.error_answers import (
 )
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.json_text import loads
-from kling_async.wire.scalars import read_id, read_request_id
+from kling_async.wire.scalars import read_id, read_request_id, read_time
 from kling_async.wire.status import is_final
-from kling_async.wire.task_shapes import is_task
+from kling_async.wire.task_shapes import id_of_task, is_task
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = [
@@ -48,11 +48,6 @@ __all__ = [
     "read_payload",
     "read_snapshot",
 ]
-
-_MARKS: Final = ("task_status", "status", "task_status_msg", "updated_at", "update_time")
-"""
-Fields of the vendor's two standards. Whenever a task changes, one of them does.
-"""
 
 PAGE_MAX: Final = 2000
 """
@@ -141,7 +136,8 @@ def read_page(answer: Answer) -> list[TaskSnapshot]:
         UnexpectedAnswer: Also for a page with more tasks than any page that is requested.
         KlingError: As for a create.
     """
-    tasks, request_id = _read_tasks(answer)
+    items, request_id = _read_items(answer)
+    tasks = [item for item in items if is_task(item)]
     if len(tasks) > PAGE_MAX:
         what = f"the answer holds {len(tasks)} tasks, and no page has more than {PAGE_MAX}"
         raise make_error(UnexpectedAnswer, what, answer, None, None, request_id)
@@ -158,16 +154,17 @@ def read_news(answer: Answer, held: Mapping[str, TaskSnapshot | None]) -> tuple[
     Raises:
         KlingError: As for a create.
     """
-    tasks, request_id = _read_tasks(answer)
-    shown = {
-        task_id: task for task in tasks if (task_id := _id_of(task)) in held
-    }  # each once, however often it is there
+    items, request_id = _read_items(answer)
+    ids = [id_of_task(item) for item in items]
+    # Each task once, however often it is there.
+    shown = {task_id: task for task_id, task in zip(ids, items, strict=True) if task_id is not None and task_id in held}
     seen: dict[str, TaskSnapshot] = {}
     for task_id, task in shown.items():
-        snapshot = held[task_id]
-        is_news = snapshot is None or not _shows_the_same(task, snapshot)
-        seen[task_id] = read_task(task, request_id=request_id) if snapshot is None or is_news else snapshot
-    return seen, len(tasks)
+        if (snapshot := held[task_id]) is None or not _shows_the_same(task, snapshot):
+            known_id = None if snapshot is None else snapshot.task_id
+            snapshot = read_task(task, request_id=request_id, known_id=known_id)
+        seen[task_id] = snapshot
+    return seen, len(ids) - ids.count(None)
 
 
 def is_duplicate_id(error: KlingError) -> bool:
@@ -206,22 +203,23 @@ def is_whole(body: bytes) -> bool:
         return False
 
 
-def _read_tasks(answer: Answer) -> tuple[list[Mapping[str, Any]], str | None]:
+def _read_items(answer: Answer) -> tuple[list[Any], str | None]:
     payload = read_payload(answer)
     items = items_of(payload)
     if items is None:
         raise unexpected("the answer holds no list of tasks", answer, payload)
-    return [item for item in items if is_task(item)], read_request_id(payload.get("request_id"))
-
-
-def _id_of(task: Mapping[str, Any]) -> str:
-    return read_id(task.get("task_id")) or read_id(task.get("id")) or ""
+    return items, read_request_id(payload.get("request_id"))
 
 
 def _shows_the_same(task: Mapping[str, Any], held: TaskSnapshot) -> bool:
-    # A final snapshot may still gain its pictures while all other fields stay. Lists show empty fields, others do not.
-    marks = ((task.get(mark) or None, held.raw.get(mark) or None) for mark in _MARKS)
-    return not is_final(held.task_status) and all(shown == known for shown, known in marks)
+    # Whenever a task changes, so does its word, its message or its time. A final snapshot may still gain its pictures
+    # while these stay. Lists show empty fields, others do not.
+    return (
+        not is_final(held.task_status)
+        and (task.get("task_status") or task.get("status")) == held.status_word
+        and (task.get("task_status_msg") or "") == held.task_status_msg
+        and read_time(task.get("updated_at") or task.get("update_time") or 0, None) == held.updated_at
+    )
 
 
 def _says_not_found(error: InvalidRequest) -> bool:
@@ -256,12 +254,12 @@ def _read_task_of(payload: Mapping[str, Any], answer: Answer, *, known_id: str |
     data = payload.get("data")
     if not isinstance(data, dict):
         data = data_of(payload)
-    if is_task(payload):
+    if id_of_task(payload):
         task = payload
-    elif is_task(data):
+    elif id_of_task(data):
         task = data
     elif isinstance(data, dict):
-        if is_task(inner := data_of(data)):
+        if id_of_task(inner := data_of(data)):
             task = inner
         elif read_id(data.get("id")):
             task = data
@@ -269,7 +267,7 @@ def _read_task_of(payload: Mapping[str, Any], answer: Answer, *, known_id: str |
             task = {**data, "task_id": known_id}
     if task is None:
         raise unexpected("the answer holds no task", answer, payload)
-    snapshot = read_task(task, request_id=read_request_id(payload.get("request_id")))
+    snapshot = read_task(task, request_id=read_request_id(payload.get("request_id")), known_id=known_id)
     if known_id is None and not stands_in_path(snapshot.task_id):
         raise unexpected("the answer gives its task an id that cannot stand in a path", answer, payload)
     return snapshot

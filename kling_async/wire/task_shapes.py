@@ -9,7 +9,7 @@ from typing import Any, Final, TypeGuard
 from kling_async.wire.result_lists import ADDRESS, FILES_MAX, read_image, text_of
 from kling_async.wire.scalars import read_decimal, read_id, read_nested
 
-__all__ = ["addresses_in", "canonical", "is_task"]
+__all__ = ["addresses_in", "canonical", "id_of_task", "is_task"]
 
 _NOTHING: Final[tuple[object, ...]] = (None, "", {}, [], 0)  # 0 is how some gateways leave out a time
 
@@ -43,11 +43,18 @@ def is_task(value: object) -> TypeGuard[Mapping[str, Any]]:
     """
     Return whether *value* has a known shape of a task: it has an id, and is not an envelope around a task.
     """
+    return id_of_task(value) is not None
+
+
+def id_of_task(value: object) -> str | None:
+    """
+    Return the id of a task of any known shape; None if *value* is no task.
+    """
     if not isinstance(value, dict):
-        return False
-    if "task_id" in value and read_id(value["task_id"]) is not None:
-        return True
-    return "id" in value and not value.keys().isdisjoint(_MARKS_OF_A_TASK) and read_id(value["id"]) is not None
+        return None
+    if "task_id" in value and (task_id := read_id(value["task_id"])) is not None:
+        return task_id
+    return read_id(value["id"]) if "id" in value and not value.keys().isdisjoint(_MARKS_OF_A_TASK) else None
 
 
 def canonical(task: Mapping[str, Any]) -> dict[str, Any]:

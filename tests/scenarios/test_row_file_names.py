@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 
 from kling_async import Done
 from kling_async.batch.batch import Batch
-from kling_async.batch.inputs import Keyed
+from kling_async.batch.keyed import Keyed
 from kling_async.batch.savers import CollidingKeys
 from kling_async.media.naming import NameTemplate, folded
 from tests.fakes.batches import client_of, emulator, files_in, outcomes_of

@@ -99,6 +99,23 @@ print(Batch.__module__, kling_async.Batch is Batch)
     assert "[]\nkling_async.batch.batch True\n" == ended.stdout
 
 
+def test_client_loads_what_it_uses(tmp_path: Path) -> None:
+    """
+    One that only generates pictures needs neither callbacks nor calls nor other endpoints; each is loaded once.
+    """
+    program = """
+import sys
+from kling_async import KlingClient
+client = KlingClient("sk-" + 40 * "0")
+parts = ("client.callbacks.receiver", "client.calls.account", "wire.calls.account", "wire.endpoints.avatar")
+print([part for part in parts if f"kling_async.{part}" in sys.modules])
+print(type(client.account).__name__, client.account is client.account)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert "[]\nAccountApi True\n" == ended.stdout
+
+
 def test_homes_are_those_that_type_checkers_know() -> None:
     """
     The table of modules that names are loaded from says the same as the imports that type checkers read.

@@ -10,9 +10,7 @@ import typer
 
 from kling_async.batch.database import beside
 from kling_async.cli.batch.input_source import STDIN, open_input
-from kling_async.cli.batch.journal_report import show_status, trace_file
 from kling_async.cli.batch.options import BatchOptions
-from kling_async.cli.batch.results import print_results
 from kling_async.cli.command_runner import end, run
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import require_pillow
@@ -58,18 +56,7 @@ def batch(
     Run a file of requests, each once; a killed run is resumed.
     """
     _check_combination(context)
-    if options.status is not None:
-        journal = _journal_for(str(options.status), is_emulated=service.is_emulated)
-        end(lambda: show_status(journal, as_json=options.as_json))
-    if options.trace is not None:
-        path = options.trace
-        end(lambda: trace_file(path, options.journal, as_json=options.as_json))
-    if options.results:
-        results, form = (
-            options.journal or _journal_for(source, is_emulated=service.is_emulated),
-            options.results_format(),
-        )
-        end(lambda: print_results(results, form))
+    _print_report(options, source, is_emulated=service.is_emulated)
     if source is None:
         raise typer.BadParameter("give a file, or - for stdin", param_hint="INPUT")
     options.check()
@@ -90,6 +77,23 @@ def batch(
         from kling_async.cli.batch.runner import run_batch  # noqa: PLC0415 (the others do without it)
 
         run(run_batch(opened, journal_path, options, service, spending, callback_server))
+
+
+def _print_report(options: BatchOptions, source: str | None, *, is_emulated: bool) -> None:
+    # Ends the command if a report is asked for.
+    if options.status is None and options.trace is None and not options.results:
+        return
+    from kling_async.cli.batch.journal_report import show_status, trace_file  # noqa: PLC0415 (runs do without them)
+    from kling_async.cli.batch.results import print_results  # noqa: PLC0415
+
+    if options.status is not None:
+        journal = _journal_for(str(options.status), is_emulated=is_emulated)
+        end(lambda: show_status(journal, as_json=options.as_json))
+    if options.trace is not None:
+        path = options.trace
+        end(lambda: trace_file(path, options.journal, as_json=options.as_json))
+    results, form = options.journal or _journal_for(source, is_emulated=is_emulated), options.results_format()
+    end(lambda: print_results(results, form))
 
 
 def _check_combination(context: typer.Context) -> None:

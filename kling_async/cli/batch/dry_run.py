@@ -15,16 +15,14 @@ from kling_async.cli.batch.cost_estimate import CostEstimate
 from kling_async.cli.batch.input_checks import check_input, good_lines
 from kling_async.cli.batch.input_source import InputSource
 from kling_async.cli.batch.options import BatchOptions
-from kling_async.cli.batch.progress import state_counts
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.formatting import plural
 from kling_async.cli.options import emulated_dialect
-from kling_async.cli.packs import LATE, units_left, usable
 from kling_async.cli.request_checks import RequestChecks
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.spending import SpendingOptions
 from kling_async.cli.terminal import write_line
-from kling_async.client.credentials import find_dialect
+from kling_async.client.credentials import find_base_url, find_credentials, find_dialect, spoken_with
 from kling_async.client.limits.limiter import Slots
 from kling_async.errors import KlingError, NotAuthenticated
 from kling_async.policy.spending import Amount
@@ -60,7 +58,7 @@ async def dry_run(
         lines += _already_sent(journal)
     if budget is not None and (excess := estimate.beyond(budget.limit)):
         lines += ["", f"Not all of it fits into the limit: {excess}."]
-    lines += await _lines_of_account(service, estimate)
+    lines += await _lines_of_account(service, dialect, estimate)
     for text in (*lines, "", "Nothing was sent."):
         write_line(sys.stdout, text)
     return ExitCode.SUCCESS
@@ -86,6 +84,7 @@ def _already_sent(journal: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     from kling_async.batch.journal import Reader  # noqa: PLC0415 (it loads SQLite)
+    from kling_async.cli.batch.progress import state_counts  # noqa: PLC0415
 
     with Reader(journal) as reader:
         counts = ", ".join(state_counts(reader.summary())) or "nothing"
@@ -95,21 +94,23 @@ def _already_sent(journal: Path) -> list[str]:
 def _dialect_of(service: ServiceOptions) -> Dialect:
     if service.is_emulated or service.dialect is not None:
         return emulated_dialect(service.dialect)
-    try:
-        return service.make_client(None).dialect
+    try:  # as a client does, which takes longer to import than all else
+        credentials = find_credentials(None)
     except NotAuthenticated:
         return find_dialect(None, service.base_url or os.environ.get("KLING_BASE_URL", ""))
+    return spoken_with(credentials, find_dialect(None, find_base_url(service.base_url, credentials)))
 
 
-async def _lines_of_account(service: ServiceOptions, estimate: CostEstimate) -> list[str]:
+async def _lines_of_account(service: ServiceOptions, dialect: Dialect, estimate: CostEstimate) -> list[str]:
     # What the packs have left, where the service tells and there is a key. A dry run does not fail because of it.
-    if service.is_emulated:
+    if service.is_emulated or not dialect.account_pages:
         return []
+    from kling_async.cli.packs import LATE, units_left, usable  # noqa: PLC0415 (gateways do without it)
+
     try:
+        find_credentials(None)  # without a key, the client need not be imported
         client = attrs.evolve(service, give_up_after=service.give_up_after or 3.0).make_client(None)
     except KlingError:
-        return []
-    if not client.dialect.account_pages:
         return []
     try:
         async with client, asyncio.timeout(ACCOUNT_TIMEOUT):

@@ -12,11 +12,11 @@ import typer
 
 from kling_async.cli.input_options import Format, InputOptions
 from kling_async.cli.options import AsJson, Name, PicturesOut, check_name, parse_address, timeout_option
-from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.errors import InvalidRequest
 from kling_async.media.naming import DEFAULT_NAME, ROW_FIELDS
 
 if TYPE_CHECKING:
+    from kling_async.client.callbacks.receiver import CallbackReceiver
     from kling_async.media.storage import Storage
 
 __all__ = ["BatchOptions", "CallbackServer", "MissingRows"]
@@ -41,13 +41,13 @@ class CallbackServer:
     A receiver of callbacks, and the address on which it listens.
     """
 
-    receiver: CallbackReceiver
+    receiver: "CallbackReceiver"
     host: str
     port: int
 
 
 def _report(metavar: str, help: str) -> Any:  # noqa: A002 (typer's own word)
-    return typer.Option(metavar=metavar, help=help, rich_help_panel=_REPORTS)
+    return typer.Option(metavar=metavar, help=help, parser=Path, rich_help_panel=_REPORTS)
 
 
 @attrs.frozen(kw_only=True)
@@ -131,6 +131,8 @@ class BatchOptions(InputOptions):
         """
         if self.callbacks is None:
             return None
+        from kling_async.client.callbacks.receiver import CallbackReceiver  # noqa: PLC0415 (reports do without it)
+
         host, port = parse_address(self.listen, "--listen")
         try:
             receiver = CallbackReceiver(self.callbacks, secret=os.environ.get("KLING_CALLBACK_SECRET") or None)

@@ -17,7 +17,7 @@ import typer
 
 from kling_async.batch.batch import Batch
 from kling_async.batch.executors import RemoteExecutor
-from kling_async.batch.inputs import Keyed
+from kling_async.batch.keyed import Keyed
 from kling_async.batch.records import Summary
 from kling_async.cli.batch.dask_cluster import cluster_at
 from kling_async.cli.batch.input_checks import (

@@ -52,8 +52,10 @@ class Authenticator:
         """
         Return the key of the submit to which *token* belongs; None if it is not genuine.
         """
-        submit_keys = (read_token(key, token) for key in self._token_keys)
-        return next((submit_key for submit_key in submit_keys if submit_key is not None), None)
+        for key in self._token_keys:
+            if (submit_key := read_token(key, token)) is not None:
+                return submit_key
+        return None
 
     def check_signature(self, headers: Mapping[str, str], body: bytes) -> Signature:
         """

@@ -39,6 +39,9 @@ class _Known(Mapping[str, TaskSnapshot | None]):
     def __getitem__(self, task_id: str) -> TaskSnapshot | None:
         return self._watched[task_id].handle.snapshot
 
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self._watched
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._watched)
 

@@ -191,8 +191,9 @@ class PollSchedule:
             due.append(item)
             if self.per_request > 1:
                 ahead = max(ahead, self._interval(item, now) / 2)
-        self._being_polled.update((entry.task_id, entry) for entry in due)
-        return [entry.task_id for entry in due]
+        task_ids = [entry.task_id for entry in due]
+        self._being_polled.update(zip(task_ids, due, strict=True))
+        return task_ids
 
     def next_poll_at(self) -> float:
         """
@@ -341,17 +342,21 @@ class PollSchedule:
         policy, duration, age = self.policy, entry.group.duration, now - entry.since
         if not duration.is_known:
             return min(max(policy.first_delay, (policy.growth - 1) * age), policy.max_delay)
-        count = len(self._entries)
-        share = FEW if count <= FEW_TASKS else 1.0
-        if count <= self.per_request:
-            share = ALONE if count == 1 else SHARED
+        share, crowded = _crowding(len(self._entries), self.per_request)
         if age < duration.shortest:
             share *= EARLY
         usual = share * policy.dense * max(age, duration.typical)
-        crowded = CROWD_DELAY * math.log1p(count / self.per_request / CROWD)
-        if count > FEW_TASKS:
-            crowded = max(crowded, MANY_DELAY)
         return min(max(policy.min_delay, usual, crowded), policy.max_delay)
+
+
+@functools.lru_cache(maxsize=16)
+def _crowding(count: int, per_request: int) -> tuple[float, float]:
+    # The share of the usual delay between two polls of one of *count* tasks, and the least delay.
+    share = FEW if count <= FEW_TASKS else 1.0
+    if count <= per_request:
+        share = ALONE if count == 1 else SHARED
+    crowded = CROWD_DELAY * math.log1p(count / per_request / CROWD)
+    return share, max(crowded, MANY_DELAY) if count > FEW_TASKS else crowded
 
 
 def _sample_interval(policy: PollPolicy, wait: float, age: float, count: int, per_request: int) -> float:

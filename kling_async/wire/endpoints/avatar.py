@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
@@ -43,6 +44,7 @@ def _sound(source: Any) -> Any:
     return take_in(source, "sound_file")
 
 
+@explained
 @attrs.frozen
 class Avatar:
     """

@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.custom_voice import NAME_MAX
@@ -61,6 +62,7 @@ def _shown_images(sources: Any) -> str:
     return f"<{len(sources)} pictures>" if isinstance(sources, tuple) else describe_source(sources)
 
 
+@explained
 @attrs.frozen
 class ElementRequest:
     """

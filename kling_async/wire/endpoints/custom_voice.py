@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts
@@ -26,6 +27,7 @@ Characters of the name of a voice or an element.
 """
 
 
+@explained
 @attrs.frozen
 class VoiceRequest:
     """

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import attrs
 
 from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
@@ -42,6 +43,7 @@ def _image(source: Any) -> Any:
     return take_in(source, "image")
 
 
+@explained
 @attrs.frozen
 class ExpandImage:
     """

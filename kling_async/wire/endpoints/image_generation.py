@@ -13,6 +13,7 @@ from typing import Any, Final, TypedDict
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
@@ -98,6 +99,7 @@ def _take_in(image: Any) -> Any:
     return take_in(image, "image")
 
 
+@explained
 @attrs.frozen
 class ImageRequest:
     """
@@ -307,6 +309,7 @@ IMAGE_GENERATION: Final = Endpoint(
     duration_key=operator.attrgetter("model_name", "n"),
     caption=operator.attrgetter("prompt"),
     units=_units,
+    price_key=operator.attrgetter("model_name", "n"),
     unit_price=Decimal("0.0035"),
     defaults=_defaults,
 )

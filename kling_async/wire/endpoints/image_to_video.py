@@ -75,6 +75,7 @@ class DynamicMask:
     trajectories: tuple[Mapping[str, int], ...] = attrs.field(converter=as_tuple, hash=False)
 
 
+@explained
 @attrs.frozen
 class ImageToVideo:
     """

@@ -14,6 +14,7 @@ import attrs
 
 from kling_async.errors import BrokenRule
 from kling_async.wire.calls.faces import Face, FaceSession
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
@@ -42,6 +43,7 @@ def _face_id(face: Face | str) -> str:
     return face.face_id if isinstance(face, Face) else face
 
 
+@explained
 @attrs.frozen
 class LipSync:
     """

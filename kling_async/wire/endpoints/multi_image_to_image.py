@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import OFFICIAL, Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in, take_in_all
@@ -52,6 +53,7 @@ def _describe_all(sources: Any) -> str:
     return f"[{', '.join(map(describe_source, sources))}]" if isinstance(sources, tuple) else describe_source(sources)
 
 
+@explained
 @attrs.frozen
 class MultiImageToImage:
     """

@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.image_generation import AspectRatio, Model
@@ -63,6 +64,7 @@ def _read_amount(amount: Any) -> int | str:
 _AMOUNT: Final = WireForm(lambda amount: amount, _read_amount).metadata
 
 
+@explained
 @attrs.frozen
 class OmniImage:
     """

@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint, as_tuple, with_fields
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput
@@ -63,6 +64,7 @@ from kling_async.wire.redaction import shown_text, shown_url
 __all__ = ["NEEDS_RATIO", "OMNI_VIDEO", "OmniVideo"]
 
 
+@explained
 @attrs.frozen
 class OmniVideo:
     """

@@ -1,10 +1,13 @@
 """
 Finds the endpoint of a request by its class. Programs may register their own endpoints.
+
+An endpoint of this folder is loaded when its class or its name is first used: most programs use few of them.
 """
 
+import functools
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
@@ -88,6 +91,10 @@ def register(endpoint: Endpoint[Any]) -> None:
         if endpoint.name == other.name or endpoint.path == other.path or endpoint.request_class is other.request_class:
             what = "each needs its own name, path and request class"
             raise ValueError(f"endpoint {endpoint.name!r} cannot be registered beside {other.name!r}: {what}")
+    _add(endpoint)
+
+
+def _add(endpoint: Endpoint[Any]) -> None:
     _BY_CLASS[explained(endpoint.request_class)] = _BY_NAME[endpoint.name] = endpoint
 
 
@@ -105,9 +112,13 @@ def registered(endpoint: Endpoint[Any]) -> Iterator[Endpoint[Any]]:
 
 def endpoints() -> tuple[Endpoint[Any], ...]:
     """
-    Return all endpoints, in the order in which they were registered.
+    Return all endpoints: that of images, the others of the package by name, then those of programs in the order in
+    which they were registered.
     """
-    return tuple(_BY_NAME.values())
+    for module in _modules().values():
+        _load(module)
+    names = dict.fromkeys((DEFAULT_ENDPOINT.name, *_modules(), *_BY_NAME))
+    return tuple(_BY_NAME[name] for name in names if name in _BY_NAME)
 
 
 def endpoint_of(request_class: type) -> Endpoint[Any]:
@@ -121,9 +132,11 @@ def endpoint_of(request_class: type) -> Endpoint[Any]:
     if endpoint is not None:
         return endpoint
     for base in request_class.__mro__:
+        if base.__module__ in _modules().values():
+            _load(base.__module__)
         if base in _BY_CLASS:
             return _BY_CLASS[base]
-    known = ", ".join(known.__name__ for known in _BY_CLASS)
+    known = ", ".join(each.request_class.__name__ for each in endpoints())
     raise InvalidRequest(
         f"no endpoint takes a {request_class.__name__}: a request is a prompt as text, or one of {known}"
         f"{_MEANT.get(request_class, '')}"
@@ -137,18 +150,21 @@ def endpoint_named(name: str) -> Endpoint[Any]:
     Raises:
         InvalidRequest: There is none.
     """
-    endpoint = _BY_NAME.get(name) if isinstance(name, str) else None
-    if endpoint is None:
-        raise InvalidRequest(f"endpoint {_meant(name)} Registered are {', '.join(_BY_NAME)}")
-    return endpoint
+    if isinstance(name, str):
+        if name not in _BY_NAME and name in _modules():
+            _load(_modules()[name])
+        if name in _BY_NAME:
+            return _BY_NAME[name]
+    known = [each.name for each in endpoints()]
+    raise InvalidRequest(f"endpoint {_meant(name, known)} Registered are {', '.join(known)}")
 
 
-def _meant(name: object) -> str:
+def _meant(name: object, known: Collection[str]) -> str:
     if isinstance(name, type) and name in _BY_CLASS:
         return f"must be a name, not a class: write {_BY_CLASS[name].name!r}."
     if not isinstance(name, str):
         return f"must be a name, as text, not <{type(name).__name__}>."
-    near = " or ".join(map(repr, nearest_names(name, _BY_NAME)))
+    near = " or ".join(map(repr, nearest_names(name, known)))
     return f"{shorten(name)!r} is not registered{f'; did you mean {near}?' if near else '.'}"
 
 
@@ -210,17 +226,26 @@ def without_files(request: R) -> R:
     """
     Return *request* without its input files, which may be large, or paths on another machine.
     """
-    inputs = endpoint_of(type(request)).inputs
-    return with_fields(request, **{each.field: each.without_sources(getattr(request, each.field)) for each in inputs})
+    emptied = {}
+    for each in endpoint_of(type(request)).inputs:
+        value = getattr(request, each.field)
+        if (empty := each.without_sources(value)) != value:
+            emptied[each.field] = empty
+    return with_fields(request, **emptied) if emptied else request
 
 
-def _load_all() -> None:
-    # Each module of this folder that has an endpoint is known by being there. Images come first: they are the default.
-    register(DEFAULT_ENDPOINT)
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)], f"{__package__}."):
-        for value in vars(importlib.import_module(module.name)).values():
-            if isinstance(value, Endpoint):
-                register(value)
+@functools.cache
+def _modules() -> Mapping[str, str]:
+    # The modules of this folder, by the name of the endpoint that may be in them.
+    folder = str(Path(__file__).parent)
+    return {each.name.replace("_", "-"): f"{__package__}.{each.name}" for each in pkgutil.iter_modules([folder])}
 
 
-_load_all()
+@functools.cache
+def _load(module: str) -> None:
+    for value in vars(importlib.import_module(module)).values():
+        if isinstance(value, Endpoint):
+            _add(value)
+
+
+_add(DEFAULT_ENDPOINT)

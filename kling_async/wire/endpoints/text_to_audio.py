@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts
@@ -32,6 +33,7 @@ _SHORTEST: Final = 3
 _LONGEST: Final = 10
 
 
+@explained
 @attrs.frozen
 class TextToAudio:
     """

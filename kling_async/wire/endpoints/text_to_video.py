@@ -4,6 +4,7 @@ Text to video: a video from a prompt, or from the prompts of several shots.
 Facts are from the vendor's reference, capability map and price page of 2026.
 """
 
+import operator
 from collections.abc import Hashable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -11,6 +12,7 @@ from typing import Any, Final
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts
@@ -44,6 +46,7 @@ from kling_async.wire.redaction import shown_text, shown_url
 __all__ = ["TEXT_TO_VIDEO", "TextToVideo"]
 
 
+@explained
 @attrs.frozen
 class TextToVideo:
     """
@@ -128,6 +131,7 @@ TEXT_TO_VIDEO: Final = Endpoint(
     bucket=bucket_of,
     duration_key=_duration_key,
     units=_units,
+    price_key=operator.attrgetter("model_name", "mode", "sound", "duration"),
     unit_price=UNIT_PRICE,
     new_standard=new_standard("/text-to-video", with_prompt, prompt_from),
     defaults=_defaults,

@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import (
@@ -43,6 +44,7 @@ def _images(sources: Any) -> Any:
     return take_in_all(sources, "images")
 
 
+@explained
 @attrs.frozen
 class VideoEffect:
     """

@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts
@@ -24,6 +25,7 @@ from kling_async.wire.redaction import shown_text, shown_url
 __all__ = ["VIDEO_EXTEND", "VideoExtend"]
 
 
+@explained
 @attrs.frozen
 class VideoExtend:
     """

@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import explained
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
@@ -31,6 +32,7 @@ def _cloth(source: Any) -> Any:
     return take_in(source, "cloth_image")
 
 
+@explained
 @attrs.frozen
 class VirtualTryOn:
     """

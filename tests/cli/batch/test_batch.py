@@ -356,6 +356,30 @@ def test_dry_run(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert ["rows.csv"] == [path.name for path in tmp_path.iterdir()]
 
 
+def test_dry_run_judges_as_the_account_s_service_does(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Without an option, the environment names it: the dialect, the URL, or the kind of key. A wrong URL is reported.
+    """
+    (tmp_path / "long.txt").write_text(600 * "a" + "\n")  # a gateway takes 500 characters
+
+    def code_with(**variables: str) -> int:
+        with monkeypatch.context() as patch:
+            for name in ("KLING_API_KEY", "KLING_BASE_URL", "KLING_DIALECT"):
+                patch.delenv(name, raising=False)
+            for name, value in variables.items():
+                patch.setenv(f"KLING_{name}", value)
+            return here("batch", "long.txt", "--dry-run", "--give-up-after", "0.1").code
+
+    pair = {"ACCESS_KEY": "an-access-key-of-the-tests", "SECRET_KEY": "a-secret-key-of-the-tests-of-32-bytes"}
+    nowhere = "https://127.0.0.1:9"
+    assert (2, 2) == (code_with(), code_with(API_KEY="sk-1"))
+    assert (0, 0) == (code_with(DIALECT="official"), code_with(BASE_URL="https://api-singapore.klingai.com"))
+    assert 0 == code_with(**pair, BASE_URL=nowhere, DIALECT="official")
+    assert 2 == code_with(API_KEY="sk-1", BASE_URL="nowhere")
+
+
 def test_dry_run_leaves_out_repeated_keys(here: Here, tmp_path: Path) -> None:
     """
     A line whose key an earlier line has for another request is found after it was counted, and counts no more.

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import itertools
 import json
+import math
 import socket
 import sqlite3
 import time
@@ -33,9 +34,8 @@ from kling_async import (
     PollPolicy,
     RetryPolicy,
 )
-from kling_async.batch import attempts, journal_observer as observing
+from kling_async.batch import attempts, inputs, journal_observer as observing
 from kling_async.batch.control import CONSECUTIVE_FAILURES, RunControl
-from kling_async.batch.inputs import CHUNK_ROWS
 from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.records import Row, State, external_id_of
 from kling_async.batch.runner import RESUMED
@@ -93,21 +93,81 @@ async def batch(tmp_path: Path) -> AsyncIterator[Batch]:
         yield batch
 
 
-async def test_input_is_read_a_chunk_at_a_time(batch: Batch) -> None:
+async def test_input_is_read_a_chunk_at_a_time(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Of a long input no more is read ahead than one chunk, so that its length does not matter.
     """
+    monkeypatch.setattr(inputs, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(inputs, "CHUNK_SECONDS", math.inf)
     ahead: list[int] = []
 
     async def prompts() -> AsyncIterator[str]:
-        for number in range(3 * CHUNK_ROWS):
-            ahead.append(number - (await batch.summary()).rows if number % 50 == 49 else 0)
+        for number in range(300):
+            ahead.append(number - (await batch.summary()).rows)
             yield f"lighthouse {number}"
 
     added = await batch.add(prompts())
 
-    assert (3 * CHUNK_ROWS, 0, 0) == attrs.astuple(added)
-    assert CHUNK_ROWS - 1 == max(ahead)
+    assert (300, 0, 0) == attrs.astuple(added)
+    assert 99 == max(ahead)
+
+
+async def test_rows_of_a_slow_input_do_not_wait_for_a_chunk(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A row is added once its chunk has been read for long, so that an input that ends in an error loses few.
+    """
+    monkeypatch.setattr(inputs, "CHUNK_SECONDS", 0.0)
+    added: list[int] = []
+
+    async def prompts() -> AsyncIterator[str]:
+        for number in range(4):
+            added.append((await batch.summary()).rows)
+            yield f"lighthouse {number}"
+
+    await batch.add(prompts())
+
+    assert [0, 1, 2, 3] == added
+
+
+async def test_program_goes_on_while_an_input_is_read(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    An input that never waits does not hold the event loop for a whole chunk.
+    """
+    monkeypatch.setattr(inputs, "ROWS_AT_A_TIME", 10)
+    loop, turns = asyncio.get_running_loop(), []
+
+    def prompts() -> Iterator[str]:
+        for number in range(30):
+            if not number % 10:
+                loop.call_soon(turns.append, number)
+            if number % 10 == 1:
+                assert turns == list(range(0, number - 1, 10))
+            yield f"lighthouse {number}"
+
+    await batch.add(prompts())
+
+    assert [0, 10, 20] == turns
+
+
+async def test_cancelled_between_two_parts_of_an_input(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Cancelling `add` while others run adds none of the unfinished chunk, and the same input is added later.
+    """
+    monkeypatch.setattr(inputs, "ROWS_AT_A_TIME", 1)
+    adding: asyncio.Task[Any]
+
+    def prompts() -> Iterator[str]:
+        for number in range(3):
+            if number == 1:
+                adding.cancel()
+            yield f"lighthouse {number}"
+
+    adding = asyncio.ensure_future(batch.add(prompts()))
+    with pytest.raises(asyncio.CancelledError):
+        await adding
+
+    assert 0 == (await batch.summary()).rows
+    assert (3, 0, 0) == attrs.astuple(await batch.add(f"lighthouse {number}" for number in range(3)))
 
 
 async def test_what_is_known_is_not_added_again(batch: Batch) -> None:
@@ -193,21 +253,22 @@ async def test_prompt_alone_is_no_input(batch: Batch) -> None:
     assert 0 == (await batch.summary()).rows
 
 
-async def test_error_of_the_input_is_raised_and_full_chunks_stay(batch: Batch) -> None:
+async def test_error_of_the_input_is_raised_and_full_chunks_stay(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     What was added before an error of the input's own stays added, and the same input goes on there.
     """
+    monkeypatch.setattr(inputs, "CHUNK_ROWS", 100)
 
     def prompts(*, breaks: bool) -> Iterator[str]:
-        for number in range(CHUNK_ROWS + 7):
-            if breaks and number == CHUNK_ROWS + 5:
+        for number in range(107):
+            if breaks and number == 105:
                 raise OSError("the line is dead")
             yield f"lighthouse {number}"
 
     with pytest.raises(OSError, match="the line is dead"):
         await batch.add(prompts(breaks=True))
 
-    assert (7, CHUNK_ROWS, 0) == attrs.astuple(await batch.add(prompts(breaks=False)))
+    assert (7, 100, 0) == attrs.astuple(await batch.add(prompts(breaks=False)))
 
 
 async def test_missing_rows_are_forgotten_by_choice(batch: Batch) -> None:

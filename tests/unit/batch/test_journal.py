@@ -252,6 +252,23 @@ class TestAdding:
         assert (1, 1) == second
         assert [f"{keys[0][:-2]}-{number}" for number in range(4)] == keys
 
+    async def test_part_of_an_input_that_is_known_only_in_part(self, journal: Journal) -> None:
+        """
+        New rows between known ones get the next positions, and equal ones are counted over all parts of the input.
+        """
+        first, second = REQUESTS[:2]
+        await fill(journal, first, first)
+        generation = await journal.begin_input()
+        parts = ([second, first], [first, first, second])
+        added = [await journal.add(entries(part), generation, 1.0) for part in parts]
+        found = await rows(journal)
+
+        assert [(1, 1), (2, 1)] == added
+        assert [first, first, second, first, second] == [row.request for row in found]
+        assert [0, 1, 2, 3, 4] == [row.position for row in found]
+        assert ["0", "1", "0", "2", "1"] == [row.key.rpartition("-")[2] for row in found]
+        assert 0 == await journal.count_missing(generation)
+
     async def test_own_keys(self, journal: Journal) -> None:
         """
         A caller's own key is the row's, and a key that comes again, in this input or a later one, adds nothing.

@@ -22,6 +22,7 @@ from kling_async.batch.records import (
     read_stored_request,
     read_stored_snapshot,
     write_error,
+    write_identity,
     write_stored_request,
     write_stored_snapshot,
 )
@@ -312,6 +313,16 @@ class TestRequests:
         A stored request reads the same.
         """
         assert request_ == read_stored_request(write_stored_request(request_), IMAGE_GENERATION, {})
+
+    @settings(deadline=None)
+    @given(requests)
+    def test_identity_is_read_as_well(self, request_: ImageRequest) -> None:
+        """
+        What identifies a request without files also reads as it.
+        """
+        request_ = attrs.evolve(request_, image=None)
+
+        assert request_ == read_stored_request(write_identity(request_, {}).decode(), IMAGE_GENERATION, {})
 
     def test_path_comes_back(self) -> None:
         """

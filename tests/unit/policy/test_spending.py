@@ -13,7 +13,7 @@ from kling_async.errors import InvalidRequest
 from kling_async.policy.spending import amount_of_call, amount_of_task, counted
 from kling_async.wire import Endpoint, endpoint_of
 from kling_async.wire.calls.speech import SPEECH
-from kling_async.wire.tasks import BalanceDeduction
+from kling_async.wire.tasks import BalanceDeduction, TaskSnapshot, TaskStatus
 
 RESERVED = Amount(8, "0.028")
 PICTURE_UNIT = Decimal("0.0035")
@@ -122,13 +122,20 @@ def test_bill_counts_in_units_and_dollars(
     """
     However the account pays: units at their list price, and cash as the units that were reserved.
     """
-    billed = None if units is None else Decimal(units)
+    snapshot = TaskSnapshot(
+        task_id="t-1",
+        task_status=TaskStatus.SUCCEEDED if has_succeeded else TaskStatus.FAILED,
+        final_unit_deduction=None if units is None else Decimal(units),
+        final_balance_deduction=cash,
+    )
 
-    assert expected == counted(billed, cash, RESERVED, PICTURE_UNIT, has_succeeded=has_succeeded)
+    assert expected == counted(snapshot, RESERVED, PICTURE_UNIT)
 
 
 def test_bill_of_an_unknown_price_counts_what_is_known() -> None:
     """
     Dollars stay unknown if the price of a unit is.
     """
-    assert Amount(4) == counted(Decimal(4), None, Amount(), None, has_succeeded=True)
+    snapshot = TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUCCEEDED, final_unit_deduction=Decimal(4))
+
+    assert Amount(4) == counted(snapshot, Amount(), None)

@@ -3,6 +3,7 @@ What a callback says and who sent it.
 """
 
 import base64
+import hmac
 import json
 import string
 from typing import Any, Final
@@ -395,3 +396,17 @@ def test_what_is_not_utf_8_cannot_be_signed() -> None:
     """
     with pytest.raises(ValueError):
         sign(SECRET, MESSAGE_ID, AT, b"\xff")
+
+
+@given(st.binary(max_size=60))
+def test_signature_of_any_bytes_is_verified_as_they_are(body: bytes) -> None:
+    """
+    The scheme signs the bytes that were sent, whatever they mean.
+    """
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    signed = f"{MESSAGE_ID}.{AT}.".encode() + body
+    signature = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+    headers = {**HEADERS, "webhook-signature": f"v1,{signature}"}
+
+    assert Signature.SIGNED is verify([SECRET], headers, body, AT)
+    assert Signature.WRONG is verify([SECRET], headers, body + b" ", AT)

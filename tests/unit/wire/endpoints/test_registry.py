@@ -3,6 +3,9 @@ The class of a request decides its endpoint.
 """
 
 import importlib
+import inspect
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -208,6 +211,57 @@ def test_model_of_a_request() -> None:
     assert ["kling-v3", "kling-v2", "kling-v3", "kling-v3-omni"] == [model_of(each, OFFICIAL) for each in requests]
     assert GATEWAY.default_model == model_of(ImageRequest("a"), GATEWAY)
     assert model_of(TextToAudio("waves"), OFFICIAL) is None
+
+
+def test_endpoints_are_loaded_when_they_are_used(tmp_path: Path) -> None:
+    """
+    By the class of a request or by name; another class or name, or a list of all, loads the others.
+    """
+    program = """
+import sys
+from kling_async import KlingClient, TextToVideo
+from kling_async.wire import endpoint_named, endpoint_of, endpoints
+
+def loaded(*modules):
+    print([f"kling_async.wire.endpoints.{module}" in sys.modules for module in modules])
+
+loaded("text_to_video", "avatar", "lip_sync")
+print(endpoint_of(type("Derived", (TextToVideo,), {})).name, endpoint_named("avatar").name)
+loaded("text_to_video", "avatar", "lip_sync")
+print(*(each.name for each in endpoints()))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    names = " ".join(each.name for each in endpoints())
+    lines = ["[True, False, False]", "text-to-video avatar", "[True, True, False]", names]
+    assert lines == ended.stdout.splitlines()
+
+
+def test_order_is_that_of_the_names() -> None:
+    """
+    After images, the default; it does not depend on which endpoints a program has used first.
+    """
+    names = [each.name for each in endpoints()]
+
+    assert ["image-generation", *sorted({*names} - {"image-generation"})] == names
+
+
+@pytest.mark.parametrize("endpoint", endpoints(), ids=lambda endpoint: endpoint.name)
+def test_endpoint_can_be_found_unloaded(endpoint: Endpoint[Any]) -> None:
+    """
+    Its module has its name, and its class of requests, which explains wrong fields before any endpoint is loaded.
+    """
+    assert f"kling_async.wire.endpoints.{endpoint.name.replace('-', '_')}" == endpoint.request_class.__module__
+    assert inspect.getsource(endpoint.request_class).startswith("@explained\n")
+
+
+@pytest.mark.parametrize("name", ["base", "registry", "Image-Generation", "image_generation", "", ".", "../avatar"])
+def test_other_names_are_no_endpoints(name: str) -> None:
+    """
+    Nor are those of other modules of the folder.
+    """
+    with pytest.raises(InvalidRequest, match="is not registered"):
+        endpoint_named(name)
 
 
 def test_endpoints_of_the_folder_are_found() -> None:
