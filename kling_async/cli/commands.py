@@ -58,6 +58,17 @@ class LazyGroup(GuessingGroup):
     Loads a command when it is called or completed; the help of all commands only needs what stands for them.
     """
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (typer prints, too)
+        """
+        Print the help of all commands.
+        """
+        from kling_async.cli.help_page import print_help  # noqa: PLC0415 (commands do without it)
+
+        panels: dict[str, dict[str, str]] = {}
+        for entry in COMMANDS:
+            panels.setdefault(entry.panel, {})[entry.name] = entry.summary
+        print_help(ctx, panels)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """
         Return the name of the command that *args* begin with, the command, and the other arguments.

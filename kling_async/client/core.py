@@ -117,7 +117,9 @@ class ClientCore:
             self._router = CallbackRouter(callbacks, self._poller)
         self._deliveries = DeliveryFactory(self.transport, self.spending, self._router)
         self.tasks: Final = KnownTasks(self.transport, dialect, self.spending, self._publisher, self.open, self._watch)
-        self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
+        self.submitter: Final = Submitter(
+            self._poller, self.tasks.handle, slots.policy.uncertain_for, 4 * http.max_connections
+        )
         self.calls: Final = OneShotCalls(self.transport, self.spending, self.open)
         self.free_calls: Final = FreeCalls(self.transport, dialect, self.open)
         self.files: Final = ResultFiles(base_url, http, self.open, self.tasks.get, self.tasks.events_of)
@@ -199,12 +201,15 @@ class ClientCore:
                 events.publish(EventKind.WAITING)
                 has_files, files = bool(files), {}  # thousands may wait here, each with megabytes of Base64
                 lease, files = await self._wait_for_slots(endpoint, request, digests, has_files=has_files)
+            if self.submitter.sending >= self.submitter.width:
+                await self._wait_for_turn(lease)
             now = asyncio.get_running_loop().time()
             submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=now)
             if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
                 submission.external_id, submission.owns_id = secrets.token_hex(16), True
             delivery = self._deliveries.make(endpoint, request, submission, lease, observer, events, None, files)
         except BaseException as error:
+            self.submitter.admit()  # it may have had a turn, and does not use it
             events.publish(EventKind.NO_TASK, error=error)
             raise
         return await self.submitter.run(delivery, delivery.send)
@@ -290,6 +295,14 @@ class ClientCore:
             lease.release()
             raise
         return lease, files
+
+    async def _wait_for_turn(self, lease: SlotLease) -> None:
+        try:
+            await self.submitter.wait_for_turn()
+            self.open()
+        except BaseException:
+            lease.release()
+            raise
 
     def _acquire_running(self, endpoint: Endpoint[Any], request: TaskRequest) -> SlotLease:
         return self.slots.acquire_running(endpoint.bucket(request, self.dialect), endpoint.slots(request), owner=self)

@@ -114,6 +114,8 @@ class Delivery:
         charge: What is reserved for it in budgets.
         submission: What is known of its fate; decides whether it is sent again.
         counterpart: The endpoint in the other standard, in which an earlier run may have sent it; None if none has.
+        has_paused: Whether it has waited for anything but its answer.
+        on_pause: Called with it whenever it begins to wait for something else.
         body: What is sent; None until it is known that an earlier run's submit must be sent again.
     """
 
@@ -126,6 +128,8 @@ class Delivery:
     events: TaskEvents
     submission: Submission
     counterpart: Endpoint[Any] | None = None
+    has_paused: bool = attrs.field(default=False, init=False)
+    on_pause: "Callable[[Delivery], object]" = attrs.field(default=bool, init=False)  # does nothing
     body: RequestBody | None = attrs.field(default=None, repr=False)
     _transport: Transport
     _is_announced: bool = attrs.field(default=False, init=False)  # to the observer, and not withdrawn
@@ -215,6 +219,7 @@ class Delivery:
         return self.submission.is_over(error, self._transport.retry, now, refused_for=self.lease.refused_seconds())
 
     def _on_retry(self, error: KlingError, delay: float) -> None:
+        self.on_pause(self)
         self.events.publish(EventKind.RETRY, error=error, delay=delay)
 
     async def _look_up_or_post(self) -> TaskSnapshot:
@@ -235,6 +240,7 @@ class Delivery:
                 if submission.is_last_try or not self.lease.note_refused(error):
                     raise
                 self.events.publish(EventKind.WAITING, error=error)
+            self.on_pause(self)
             await self.lease.reacquire()
 
     async def _post_once(self) -> TaskSnapshot:

@@ -8,6 +8,7 @@ import functools
 import logging
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,15 +50,21 @@ class Submitter:
 
     Attributes:
         uncertain_for: Seconds for which one of unknown fate holds its slots, since its task may be running.
+        width: Number of submits after which others wait for their turn. One that is sent takes ten times the memory of
+            one that waits, and thousands may come at once.
+        sending: Number of submits that were begun and have neither ended nor paused.
         accepted: Handles of running tasks, which the caller may not hold.
     """
 
     _poller: Poller
     _handle_of: Callable[[str, Endpoint[Any], TaskEvents], TaskHandle]
     uncertain_for: float
+    width: int
+    sending: int = attrs.field(default=0, init=False)
     accepted: set[TaskHandle] = attrs.field(factory=set, init=False)
     _forget: Callable[[TaskHandle], object] = attrs.field(init=False)  # one bound method for all handles
     _deliveries: "dict[asyncio.Task[TaskHandle], Delivery]" = attrs.field(factory=dict, init=False)
+    _waiting: "OrderedDict[asyncio.Future[None], None]" = attrs.field(factory=OrderedDict, init=False)
     _uncertain: dict[SlotLease, asyncio.TimerHandle] = attrs.field(factory=dict, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
 
@@ -66,6 +73,40 @@ class Submitter:
 
     def __len__(self) -> int:
         return len(self._deliveries)
+
+    async def wait_for_turn(self) -> None:
+        """
+        Wait until a submit ends or pauses, first come, first served. Cancelling this holds up no other.
+        """
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[place] = None
+        try:
+            await place
+        except BaseException:
+            self._waiting.pop(place, None)
+            self.admit()  # its turn may have come just before
+            raise
+
+    def admit(self) -> None:
+        """
+        Give the first that waits its turn, unless too many submits are being sent.
+        """
+        while self._waiting and self.sending < self.width:
+            place, _ = self._waiting.popitem(last=False)
+            if not place.done():
+                place.set_result(None)
+                break
+        if not self._waiting:
+            self._waiting.clear()  # frees its table, which has the size of the largest crowd
+
+    def pause(self, delivery: Delivery) -> None:
+        """
+        Let others have their turn, since *delivery* waits for longer; from then on it is not counted.
+        """
+        if not delivery.has_paused:
+            delivery.has_paused = True
+            self.sending -= 1
+            self.admit()
 
     async def run(self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskHandle:
         """
@@ -81,6 +122,8 @@ class Submitter:
         """
         loop, name = asyncio.get_running_loop(), "kling_async submit"
         end: asyncio.Future[None] = loop.create_future()
+        self.sending += 1
+        delivery.on_pause = self.pause
         finishing = self._finish(delivery, work, end)
         if sys.version_info >= (3, 12) and loop.get_task_factory() is None:  # begins without a turn of the loop
             aio_task = asyncio.Task(finishing, loop=loop, name=name, eager_start=True)
@@ -116,6 +159,10 @@ class Submitter:
         Abort what has certainly not arrived, and give the rest 10 s to learn its task's id. Safe to call twice.
         """
         self._is_closed = True
+        while self._waiting:
+            place, _ = self._waiting.popitem(last=False)
+            if not place.done():
+                place.set_result(None)  # it finds the client closed
         for delivery in self._deliveries.values():
             delivery.submission.is_closing = True
         await asyncio.sleep(0)  # so that each has begun, and is cancelled inside its error handling
@@ -151,6 +198,10 @@ class Submitter:
             self._deliveries.pop(asyncio.current_task(), None)  # type: ignore[arg-type]  # it is no other task
             if not end.done():
                 end.set_result(None)  # its caller goes on when this asyncio task is done
+            if not delivery.has_paused:
+                self.sending -= 1
+            if self._waiting:
+                self.admit()
             delivery.observer.ended()
 
     async def _fate(self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskSnapshot:
@@ -158,6 +209,7 @@ class Submitter:
             try:
                 return await work()
             except SubmissionUncertain:  # callbacks to its own address may still show the task
+                self.pause(delivery)
                 if (snapshot := await delivery.wait_for_callback()) is None:
                     raise
                 return snapshot

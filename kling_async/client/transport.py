@@ -18,7 +18,7 @@ import attrs
 from multidict import CIMultiDict
 from yarl import URL
 
-from kling_async.client.exchange import NEVER_SENT, Deadline, PartialAnswer, RequestBody, is_cancelled
+from kling_async.client.exchange import NEVER_SENT, Deadline, Deadlines, PartialAnswer, RequestBody, is_cancelled
 from kling_async.client.first_contact import FirstContact
 from kling_async.client.retries import may_repeat, retry
 from kling_async.errors import ClientClosed, InvalidRequest, KlingError, NotSent, UnexpectedAnswer, Unreachable
@@ -88,11 +88,12 @@ class Transport:
     _kept_for: float | None = attrs.field(default=None, init=False)  # seconds, as the service said last
     _is_kept: bool = attrs.field(default=True, init=False)  # no create was lost, which could disprove that
     _contact: FirstContact = attrs.field(init=False, repr=False)
+    _deadlines: Deadlines = attrs.field(factory=Deadlines, init=False, repr=False)
     _gate: Semaphore = attrs.field(init=False, repr=False)
     _creates: Semaphore = attrs.field(init=False, repr=False)  # creates that wait at the gate
     _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
     _token: Token | None = attrs.field(default=None, init=False, repr=False)
-    _headers: CIMultiDict[str] = attrs.field(factory=CIMultiDict, init=False, repr=False)  # with that token
+    _headers: CIMultiDict[str] = attrs.field(factory=CIMultiDict[str], init=False, repr=False)  # with that token
     _clock_offset: float = attrs.field(default=0.0, init=False, repr=False)
     _is_closed: bool = attrs.field(default=False, init=False)
 
@@ -113,6 +114,7 @@ class Transport:
         Close the session, if it is our own. Safe to call twice.
         """
         self._is_closed = True
+        self._deadlines.close()
         while self._sessions:
             _, session = self._sessions.popitem()
             await session.close()
@@ -194,7 +196,7 @@ class Transport:
         arrived = PartialAnswer()
         failure: Exception | None = None
         try:
-            with Deadline(limit or seconds, silence) as deadline:
+            with Deadline(self._deadlines, asyncio.get_running_loop(), limit or seconds, silence) as deadline:
                 await self._exchange(method, path, body, deadline, arrived)
         except KlingError:
             raise
@@ -220,7 +222,7 @@ class Transport:
         self, method: str, path: str, body: RequestBody | None, deadline: Deadline, arrived: PartialAnswer
     ) -> None:
         session = self._session_for(body)
-        options: dict[str, Any] = {} if self._borrowed is None else self._rules()
+        options: dict[str, Any] = {} if self._borrowed is None else _rules(self.http)
         connecting = self.http.connect_timeout
         if not self._contact.was_reached:
             connecting = min(connecting, self._contact.begin(asyncio.get_running_loop().time()))
@@ -256,16 +258,6 @@ class Transport:
             if not response.closed:  # one that is read to its end has given its connection back
                 response.close()
 
-    def _rules(self) -> dict[str, Any]:
-        # What holds for all requests: an own session is created with it, a borrowed one may have other rules.
-        return {
-            "ssl": self.http.ssl,
-            "raise_for_status": False,
-            "max_line_size": MAX_HEADER,
-            "max_field_size": MAX_HEADER,
-            "max_headers": MAX_HEADERS,
-        }
-
     def _session_for(self, body: RequestBody | None) -> aiohttp.ClientSession:
         # The borrowed session, or an own one for each number of seconds that it keeps idle connections.
         if self._is_closed or (self._borrowed is not None and self._borrowed.closed):
@@ -283,7 +275,7 @@ class Transport:
         if session is None:
             # Our gate is the bound: waiting in aiohttp's pool would count against the time limit of a request.
             kept: dict[str, Any] = {"keepalive_timeout": keepalive} if keepalive else {"force_close": True}
-            rules = self._rules()
+            rules = _rules(self.http)
             connector = aiohttp.TCPConnector(limit=0, ssl=rules.pop("ssl"), **kept)
             session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), **rules)
             self._sessions[keepalive] = session
@@ -324,6 +316,17 @@ class Transport:
         if left == 0:
             what += f"; the host was never reached in {self._contact.seconds:g} s: check base_url and the network"
         return NotSent(what, gives_up_in=left)
+
+
+def _rules(http: HttpOptions) -> dict[str, Any]:
+    # What holds for all requests: an own session is created with it, a borrowed one may have other rules.
+    return {
+        "ssl": http.ssl,
+        "raise_for_status": False,
+        "max_line_size": MAX_HEADER,
+        "max_field_size": MAX_HEADER,
+        "max_headers": MAX_HEADERS,
+    }
 
 
 @functools.lru_cache(maxsize=64)

@@ -4,17 +4,23 @@ Answers to wrong arguments of a constructor: the name that was probably meant, i
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+import weakref
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Final, NoReturn, TypeVar
 
 import attrs
 
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.suggestions import refuse_names
 
-__all__ = ["explained"]
+__all__ = ["explained", "unexplained"]
 
 T = TypeVar("T")
+
+_PLAIN: Final[MutableMapping[Callable[..., None], Callable[..., None]]] = weakref.WeakKeyDictionary()
+"""
+The constructors that answer, and what they call.
+"""
 
 
 def explained(kind: type[T]) -> type[T]:
@@ -23,7 +29,7 @@ def explained(kind: type[T]) -> type[T]:
     names. Nothing else changes: it is looked at only after Python has refused the call. Safe to call twice.
     """
     init: Callable[..., None] = kind.__init__
-    if getattr(init, "is_explained", False):
+    if init in _PLAIN:
         return kind
 
     @functools.wraps(init)
@@ -34,9 +40,24 @@ def explained(kind: type[T]) -> type[T]:
             _explain(kind, init, values, named)
             raise
 
-    vars(construct)["is_explained"] = True
+    _PLAIN[construct] = init
     setattr(kind, "__init__", construct)  # noqa: B010 (type checkers would compare the signatures, which are the same)
     return kind
+
+
+def unexplained(kind: type[T]) -> Callable[[Mapping[str, Any]], T]:
+    """
+    Return a constructor of *kind* that takes its arguments by name, as a mapping, for names that are known to be right.
+    It takes half the time, because it does not have the answers to wrong ones.
+    """
+    init = _PLAIN.get(kind.__init__, kind.__init__)
+
+    def construct(named: Mapping[str, Any]) -> T:
+        made = kind.__new__(kind)
+        init(made, **named)
+        return made
+
+    return construct
 
 
 def _explain(kind: type, init: Callable[..., None], values: Sequence[object], named: Mapping[str, object]) -> None:

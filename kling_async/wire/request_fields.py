@@ -11,6 +11,7 @@ from typing import Any, Final, get_args, get_origin
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.constructors import unexplained
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.inputs import FileInput, FileSource
 from kling_async.wire.redaction import shorten
@@ -58,9 +59,11 @@ class RequestReader:
 
     def __init__(self, endpoint: Endpoint[Any]) -> None:
         known, inputs = attrs.fields_dict(endpoint.request_class), {each.field: each for each in endpoint.inputs}
-        self.names: Final = tuple(known)
-        self._class = endpoint.request_class
+        self.names: Final = frozenset(known)
+        self._order = tuple(known)
+        self._construct = unexplained(endpoint.request_class)
         self._readers = {name: _FieldReader.of(field, inputs.get(name)) for name, field in known.items()}
+        self._texts = frozenset(name for name, reader in self._readers.items() if reader.keeps_text)
         self._missing = {name: "" for name, field in known.items() if field.default is attrs.NOTHING}
 
     def make(
@@ -69,6 +72,8 @@ class RequestReader:
         """
         Do what `make_request` does.
         """
+        if self._texts.issuperset(fields) and all(fields.values()):  # as in most lines: there is nothing to read
+            return self._construct({**self._missing, **fields}), ()
         given: dict[str, Any] = dict(self._missing)
         broken: list[BrokenRule] = []
         for name, value in fields.items():
@@ -85,8 +90,8 @@ class RequestReader:
             except _NoItem as error:
                 broken.append(BrokenRule(name, shown(value), str(error)))
         if len(broken) > 1:
-            broken.sort(key=lambda rule: self.names.index(rule.field))
-        return self._class(**given), tuple(broken)
+            broken.sort(key=lambda rule: self._order.index(rule.field))
+        return self._construct(given), tuple(broken)
 
 
 def make_request(

@@ -26,6 +26,11 @@ _WORDS: Final = {
 What each word of a status means. Only this table decides: polls, lists and callbacks all come here.
 """
 
+_SAME_WORDS: Final = {word: word for word in _WORDS}
+"""
+One text for each usual word, whatever answer it was read from: snapshots are kept while their tasks run.
+"""
+
 WORD_LENGTH: Final = 60
 """
 Characters of a status word that are shown.
@@ -46,7 +51,7 @@ def read_word(value: object) -> tuple[TaskStatus, str]:
     """
     word = value if isinstance(value, str) else ""
     shown = word if word.isprintable() and len(word) <= WORD_LENGTH else shorten(one_line(word), WORD_LENGTH)
-    return _WORDS.get(word.casefold(), _UNKNOWN), shown
+    return _WORDS.get(word.casefold(), _UNKNOWN), _SAME_WORDS.get(shown, shown)
 
 
 def is_final(status: TaskStatus) -> bool:

@@ -4,6 +4,7 @@ Counts what a batch would send, and estimates its cost.
 
 import functools
 from collections import Counter
+from collections.abc import Hashable
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +14,7 @@ from kling_async.cli.batch.input_parser import InputLine
 from kling_async.cli.formatting import FILE_NOUNS, count_files, describe_files, file_noun, format_units, plural
 from kling_async.policy.spending import Amount
 from kling_async.wire.dialects import GATEWAY, Dialect
-from kling_async.wire.endpoints.base import TaskRequest, sources_of
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, may_have_files, sources_of
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of, model_of
 from kling_async.wire.redaction import one_line, shorten
 
@@ -51,62 +52,125 @@ class RequestKind(NamedTuple):
 
 
 @attrs.define(eq=False)
+class _Tally:
+    """
+    How many requests of a kind cost the same.
+
+    Attributes:
+        file_kinds: The kinds of files that they make, such as "image".
+        files: Files of each of these kinds that one request makes, at most.
+        units: Of one request; None if they are unknown.
+        most_units: The most that one can take; None if not even that is known.
+        unit_price: In US dollars.
+    """
+
+    kind: RequestKind
+    file_kinds: tuple[str, ...]
+    files: int
+    units: Decimal | None
+    most_units: Decimal | None
+    unit_price: Decimal
+    count: int = 0
+
+
+@attrs.define(eq=False)
 class CostEstimate:
     """
     Counts of the requests of an input, for one service.
-
-    Attributes:
-        files: The files of each kind, such as "image", at most.
-        units: The sum of the units that are known.
-        unpriced: Requests whose units are unknown.
-        unbounded: Those of them of which not even the most is known.
     """
 
     dialect: Dialect
-    kinds: Counter[RequestKind] = attrs.field(factory=Counter, init=False)
-    files: Counter[str] = attrs.field(factory=Counter, init=False)
     first: list[InputLine] = attrs.field(factory=list, init=False)
-    units: Decimal = attrs.field(default=Decimal(0), init=False)
-    dollars: Decimal = attrs.field(default=Decimal(0), init=False)
-    unpriced: int = attrs.field(default=0, init=False)
-    unbounded: int = attrs.field(default=0, init=False)
-    _more_units: Decimal = attrs.field(default=Decimal(0), init=False)  # of those of which only the most is known
-    _more_dollars: Decimal = attrs.field(default=Decimal(0), init=False)
+    _tallies: dict[Hashable, _Tally] = attrs.field(factory=dict, init=False)  # by what they count
+    _by_key: dict[Hashable, _Tally] = attrs.field(factory=dict, init=False)
 
     def add(self, line: InputLine) -> None:
         request = line.request
         if request is None:
             raise ValueError(f"line {line.number} is not a request")
-        endpoint, model_name = endpoint_of(type(request)), model_of(request, self.dialect)
-        has_image = bool(sources_of(endpoint, request))
-        most, file_kinds = endpoint.files(request), _file_kinds(endpoint.results)
-        for kind in file_kinds:
-            self.files[kind] += most
-        self.kinds[RequestKind(endpoint.name, model_name, most * len(file_kinds), has_image)] += 1
-        units = endpoint.units(request, self.dialect)
-        if units is None:
-            self.unpriced += 1
-            if (most_units := endpoint.units_at_most(request, self.dialect)) is not None:
-                self._more_units += most_units
-                self._more_dollars += most_units * (endpoint.unit_price or 0)
-            else:
-                self.unbounded += 1
-        else:
-            self.units += units
-            self.dollars += units * (endpoint.unit_price or 0)
+        endpoint = endpoint_of(type(request))
+        if endpoint.price_key is None or may_have_files(endpoint, request):
+            tally = self._tally_of(endpoint, request)
+        else:  # an input has many requests, and few prices
+            key = endpoint.name, endpoint.price_key(request)
+            tally = self._by_key.get(key) or self._by_key.setdefault(key, self._tally_of(endpoint, request))
+        tally.count += 1
         if len(self.first) < SHOWN:
             self.first.append(line)
 
+    def _tally_of(self, endpoint: Endpoint[Any], request: TaskRequest) -> _Tally:
+        file_kinds, files = _file_kinds(endpoint.results), endpoint.files(request)
+        has_image = bool(sources_of(endpoint, request))
+        kind = RequestKind(endpoint.name, model_of(request, self.dialect), files * len(file_kinds), has_image)
+        units = endpoint.units(request, self.dialect)
+        most_units = endpoint.units_at_most(request, self.dialect) if units is None else units
+        new = _Tally(kind, file_kinds, files, units, most_units, endpoint.unit_price or Decimal(0))
+        return self._tallies.setdefault((kind, units, most_units), new)
+
     @property
     def requests(self) -> int:
-        return self.kinds.total()
+        return sum(tally.count for tally in self._tallies.values())
+
+    @property
+    def kinds(self) -> Counter[RequestKind]:
+        """
+        The requests of each kind.
+        """
+        counts: Counter[RequestKind] = Counter()
+        for tally in self._tallies.values():
+            counts[tally.kind] += tally.count
+        return counts
+
+    @property
+    def files(self) -> Counter[str]:
+        """
+        The files of each kind, such as "image", at most.
+        """
+        counts: Counter[str] = Counter()
+        for tally in self._tallies.values():
+            for kind in tally.file_kinds:
+                counts[kind] += tally.count * tally.files
+        return counts
+
+    @property
+    def units(self) -> Decimal:
+        """
+        The sum of the units that are known.
+        """
+        return sum(((tally.units or Decimal(0)) * tally.count for tally in self._tallies.values()), Decimal(0))
+
+    @property
+    def dollars(self) -> Decimal:
+        """
+        What they cost.
+        """
+        prices = ((tally.units or 0) * tally.count * tally.unit_price for tally in self._tallies.values())
+        return sum(prices, Decimal(0))
+
+    @property
+    def unpriced(self) -> int:
+        """
+        The requests whose units are unknown.
+        """
+        return sum(tally.count for tally in self._tallies.values() if tally.units is None)
+
+    @property
+    def unbounded(self) -> int:
+        """
+        Those of them of which not even the most is known.
+        """
+        return sum(tally.count for tally in self._tallies.values() if tally.most_units is None)
 
     @property
     def most(self) -> Amount:
         """
         What all requests may cost at most, of those of which that is known.
         """
-        return Amount(self.units + self._more_units, self.dollars + self._more_dollars)
+        bounds = [
+            ((tally.most_units or Decimal(0)) * tally.count, tally.unit_price) for tally in self._tallies.values()
+        ]
+        units = sum((units for units, _ in bounds), Decimal(0))
+        return Amount(units, sum((units * price for units, price in bounds), Decimal(0)))
 
     def beyond(self, limit: Amount) -> str | None:
         """

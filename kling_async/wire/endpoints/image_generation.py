@@ -309,6 +309,7 @@ IMAGE_GENERATION: Final = Endpoint(
     duration_key=operator.attrgetter("model_name", "n"),
     caption=operator.attrgetter("prompt"),
     units=_units,
+    price_key=operator.attrgetter("model_name", "n"),
     unit_price=Decimal("0.0035"),
     defaults=_defaults,
 )

@@ -4,6 +4,7 @@ Text to video: a video from a prompt, or from the prompts of several shots.
 Facts are from the vendor's reference, capability map and price page of 2026.
 """
 
+import operator
 from collections.abc import Hashable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -130,6 +131,7 @@ TEXT_TO_VIDEO: Final = Endpoint(
     bucket=bucket_of,
     duration_key=_duration_key,
     units=_units,
+    price_key=operator.attrgetter("model_name", "mode", "sound", "duration"),
     unit_price=UNIT_PRICE,
     new_standard=new_standard("/text-to-video", with_prompt, prompt_from),
     defaults=_defaults,

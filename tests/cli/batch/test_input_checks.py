@@ -28,12 +28,12 @@ async def good_numbers(source: InputSource) -> list[int]:
     return [line.number async for line in good_lines(source, checks, found)]
 
 
-@given(st.lists(st.text(max_size=3)), st.sampled_from([1, 7, 2**16]))
-def test_memory_forgets_no_key(keys: list[str], size: int) -> None:
+@given(st.lists(st.text(max_size=3)), st.sampled_from([0, 2, 2**16]), st.sampled_from([1, 7, 2**16]))
+def test_memory_forgets_no_key(keys: list[str], first: int, size: int) -> None:
     """
     A key that came before is always known; one that is new may be taken for known only where two share a place.
     """
-    memory = KeyFilter(size)
+    memory = KeyFilter(first, size)
     known = [memory.add(key) for key in keys]
 
     assert all(known[index] for index, key in enumerate(keys) if key in keys[:index])
@@ -116,6 +116,19 @@ async def test_shared_picture_is_read_once(tmp_path: Path) -> None:
     assert ((), ()) == (before, await checks.broken(second.request))
 
 
+async def test_files_are_read_before_they_are_judged(tmp_path: Path) -> None:
+    """
+    Without reading, a request is judged only if it has none.
+    """
+    source = source_of('{"prompt": "a", "n": 12}', '{"prompt": "b", "image": "cat.png"}', folder=tmp_path)
+    checks = RequestChecks(GATEWAY, Slots())
+    without, with_file = [line.request for line in source.lines() if line.request is not None]
+
+    assert checks.broken_without_files(with_file) is None
+    assert ["image"] == [rule.field for rule in await checks.broken(with_file)]
+    assert await checks.broken(without) == checks.broken_without_files(without) != ()
+
+
 def test_lines_of() -> None:
     """
     What a journal tells by its content is found by its lines.
@@ -132,7 +145,7 @@ def test_new_keys_are_hardly_ever_suspects() -> None:
     """
     Each suspect costs a second reading of the input, so that a hundred thousand new keys give next to none.
     """
-    memory = KeyFilter()
+    memory = KeyFilter(first=0)
 
     assert 5 > sum(memory.add(f"row-{number}") for number in range(100_000))
 

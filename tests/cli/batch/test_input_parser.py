@@ -279,6 +279,23 @@ def test_cells_of_several_ids() -> None:
     assert {"prompt": "c", "n": 1, "element_list": ("x", 17), "watermark_info": "maybe"} == fields_of(odd, None)
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("names", [["prompt"], ["n", "prompt"], ["kind", "prompt", "mode"], ["a,b;c", "prompt", "n"]])
+def test_delimiter_is_that_of_the_names(names: list[str], delimiter: str) -> None:
+    """
+    Those of any endpoint count.
+    """
+    cells = {"kind": "text-to-video", "n": "2", "mode": "pro"}
+    writer = csv.DictWriter(file := io.StringIO(), names, delimiter=delimiter)
+    writer.writeheader()
+    writer.writerow({name: cells.get(name, "a fox") for name in names})
+
+    (line,) = parse(io.BytesIO(file.getvalue().encode()), Format.CSV, FOLDER, ignored={"a,b;c"})
+
+    assert (2, ()) == (line.number, line.broken)
+    assert "a fox" == getattr(line.request, "prompt", None)
+
+
 def test_key_that_is_a_number() -> None:
     """
     A key that JSON has as a number is that of a table, where all is text.
@@ -457,3 +474,33 @@ def test_broken_quotes_swallow_no_rows() -> None:
 
     assert ImageRequest("a fox") == first.request
     assert "the rest is not read" in rules_of(broken)[0]
+
+
+def test_limit_of_cells_is_restored() -> None:
+    """
+    It is global to the process: whether a table is read to its end or not, other readers have theirs.
+    """
+    before = csv.field_size_limit()
+    table = b"prompt,n\na fox,1\na hen,2\n"
+
+    whole = list(parse(io.BytesIO(table), Format.CSV, FOLDER))
+    part = parse(io.BytesIO(table), Format.CSV, FOLDER)
+    next(part)
+    part.close()  # type: ignore[attr-defined]
+
+    assert (2, before) == (len(whole), csv.field_size_limit())
+
+
+@pytest.mark.parametrize("form", [Format.JSONL, Format.CSV])
+def test_empty_fields_are_the_defaults(form: Format) -> None:
+    """
+    Where all others are text, too.
+    """
+    texts = {
+        Format.JSONL: '{"prompt": "a", "model_name": "", "aspect_ratio": null}',
+        Format.CSV: "prompt,model_name\na,",
+    }
+    blank = {Format.JSONL: '{"aspect_ratio": "1:1"}', Format.CSV: "prompt,aspect_ratio\n,1:1"}
+
+    assert [ImageRequest("a")] == [line.request for line in read(texts[form], form)]
+    assert [ImageRequest("", aspect_ratio="1:1")] == [line.request for line in read(blank[form], form)]

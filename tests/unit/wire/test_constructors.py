@@ -3,6 +3,7 @@ Constructors that explain wrong names: only after Python has refused the call.
 """
 
 import copy
+import functools
 import inspect
 import pickle
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from kling_async import ImageRequest
 from kling_async.errors import InvalidRequest
-from kling_async.wire.constructors import explained
+from kling_async.wire.constructors import explained, unexplained
 
 
 def whole(value: Any) -> int:
@@ -126,3 +127,19 @@ def test_class_that_derives_has_its_own_constructor() -> None:
 
     with pytest.raises(InvalidRequest, match="not a field of Cat; did you mean paws"):
         Tabby("Tom", paw=3)  # type: ignore[call-arg]
+
+
+def test_unexplained_makes_the_same() -> None:
+    """
+    For right names; a wrong one is Python's own error, and what another decorator does is done.
+    """
+
+    class Loud(Cat):
+        @functools.wraps(Cat.__init__)  # type: ignore[misc]
+        def __init__(self, *values: Any, **named: Any) -> None:
+            super().__init__(*values, **{**named, "name": named["name"].upper()})
+
+    assert Cat("Tom", paws=3) == unexplained(Cat)({"name": "Tom", "paws": 3})
+    assert "TOM" == unexplained(Loud)({"name": "Tom"}).name == unexplained(explained(Loud))({"name": "Tom"}).name
+    with pytest.raises(TypeError, match="unexpected keyword argument 'paw'"):
+        unexplained(Cat)({"name": "Tom", "paw": 3})
