@@ -33,7 +33,9 @@ ORIGIN: Final = "https://service.example"
 
 @attrs.frozen
 class _Answer:
-    # As much of an aiohttp answer as a client looks at; it is its own content.
+    # As much of an aiohttp answer as a client looks at; it is its own content, and its connection is free at once.
+    closed: ClassVar = True
+
     status: int
     body: bytes
     headers: Mapping[str, str] = attrs.field(factory=dict)
