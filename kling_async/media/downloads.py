@@ -21,6 +21,7 @@ from yarl import URL
 from kling_async.errors import DownloadFailed
 from kling_async.media.destinations import Destination, writer_for
 from kling_async.media.fetch_errors import FetchError, FetchRefused, LinkExpired, TransferBroken
+from kling_async.media.freed_memory import keep_freed_memory
 from kling_async.media.naming import NameTemplate
 from kling_async.media.network import AllowedHosts, CheckedResolver, host_of, parse_url, private_host_message
 from kling_async.media.responses import ResponseSource, check_status, within
@@ -250,6 +251,7 @@ class Downloads:
             return await session.get(url, allow_redirects=False, proxy=proxy, headers=headers)
 
     def _open(self) -> aiohttp.ClientSession:
+        keep_freed_memory()
         http = self._http
         resolver = self._resolver = aiohttp.DefaultResolver()
         checked = CheckedResolver(resolver, self._allowed, self._proxy_hosts)
