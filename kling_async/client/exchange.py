@@ -53,7 +53,7 @@ iteration before.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Deadline:
     """
     Cancels the code in its `with` block when the time is over, and turns that into a TimeoutError. It expires only
@@ -197,7 +197,7 @@ class RequestBody(aiohttp.Payload):
         self.has_left = True
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class PartialAnswer:
     """
     What has arrived of an answer so far.

@@ -54,7 +54,7 @@ async def write_to_folder(folder: Path, names: NameTemplate, file: File, stream:
     return SavedFile(file.index, path, stream.length, digest.hexdigest(), kind=file.kind)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class StagedFile:
     """
     A temporary file that takes the place of its target when it is complete. It is removed on leaving.

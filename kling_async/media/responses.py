@@ -90,7 +90,7 @@ def _is_all(content_range: str | None) -> bool:
     return match is not None and (match[2] is None or int(match[1]) + 1 == int(match[2]))
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class ResponseSource:
     """
     The body of a response, which must not be too slow.

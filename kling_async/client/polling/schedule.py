@@ -68,7 +68,7 @@ The same for a task alone, and for several that one request shows.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Entry:
     task_id: str
     group: "SampleGroup"
@@ -85,7 +85,7 @@ class _Entry:
         return self.callback_at + 1.5 * (duration.typical if duration.is_known else grace)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class SampleGroup:
     """
     The tasks of one kind whose duration is unknown; it is dissolved once the duration is known.
@@ -103,7 +103,7 @@ class SampleGroup:
     last_polled_at: float = -math.inf
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class PollSchedule:
     """
     The next poll of each watched task. A task that was due has no next poll until `note_polled` schedules it.
