@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 import aiohttp
 import attrs
@@ -15,7 +15,7 @@ from aiohttp.hdrs import EXPECT
 
 from kling_async.wire.responses import is_whole
 
-__all__ = ["NEVER_SENT", "Deadline", "PartialAnswer", "RequestBody", "is_cancelled"]
+__all__ = ["NEVER_SENT", "Deadline", "Deadlines", "PartialAnswer", "RequestBody", "is_cancelled"]
 
 NEVER_SENT: Final = (
     aiohttp.ClientConnectorError,
@@ -54,6 +54,43 @@ iteration before.
 
 
 @attrs.define(eq=False, repr=False)
+class Deadlines:
+    """
+    The time limits of a client's exchanges. They share one timer: hardly any limit is ever reached, and a timer for
+    each exchange would cost more than the rest of its limit.
+
+    Attributes:
+        running: Those whose blocks run, and whose time is not over.
+        wakes_at: When they are checked next; infinite if there is no timer.
+    """
+
+    running: "set[Deadline]" = attrs.field(factory=set, init=False)
+    wakes_at: float = attrs.field(default=math.inf, init=False)
+    _timer: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+
+    def wake_at(self, at: float) -> None:
+        """
+        Check all that are running at the time *at*, rather than later.
+        """
+        if at < self.wakes_at:
+            self.close()
+            self._timer, self.wakes_at = asyncio.get_running_loop().call_at(at, self._check), at
+
+    def close(self) -> None:
+        """
+        Stop the timer. The next deadline starts it again.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self.wakes_at = None, math.inf
+
+    def _check(self) -> None:
+        self._timer, self.wakes_at = None, math.inf
+        for deadline in tuple(self.running):
+            deadline.check()
+
+
+@attrs.define(eq=False, repr=False)
 class Deadline:
     """
     Cancels the code in its `with` block when the time is over, and turns that into a TimeoutError. It expires only
@@ -64,48 +101,61 @@ class Deadline:
         read_timeout: How long the service may be silent, once an answer is expected.
     """
 
+    _all: Deadlines
+    _loop: asyncio.AbstractEventLoop
     seconds: float
     read_timeout: float
     _aio_task: "asyncio.Task[object]" = attrs.field(init=False)
-    _timer: asyncio.TimerHandle = attrs.field(init=False)
+    _timer: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
     _end: float = attrs.field(init=False)
-    _due: float = attrs.field(init=False)  # when the block ends, as far as is known; never before the timer
+    _due: float = attrs.field(init=False)  # when the block ends, as far as is known; it is never checked later
     _cancelling: int = attrs.field(init=False)  # how often others had cancelled the task before
     _has_expired: bool = attrs.field(default=False, init=False)
 
     def __enter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        aio_task = asyncio.current_task()
+        aio_task = asyncio.current_task(self._loop)
         if aio_task is None:
             raise RuntimeError("a deadline needs a running asyncio task")
         self._aio_task, self._cancelling = aio_task, aio_task.cancelling()
-        now = loop.time()
+        now = self._loop.time()
         self._end = self._due = now + self.seconds
-        # One timer is enough, and cheaper than a new one for each piece: if it finds that it is early, it is set again.
-        self._timer = loop.call_at(min(self._end, now + self.read_timeout), self._wait, EXTRA_TURNS)
+        self._all.running.add(self)
+        check_at = min(self._end, now + self.read_timeout)
+        if check_at < self._all.wakes_at:  # nearly always the timer is there
+            self._all.wake_at(check_at)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        self._all.running.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
         if self._has_expired and self._aio_task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from None
+
+    def __reduce__(self) -> NoReturn:
+        # aioresponses copies the arguments of a request if it can, and a copy would have another event loop.
+        raise TypeError("a deadline cannot be copied")
 
     def expect_answer(self) -> None:
         """
         End the block `read_timeout` from now, or when its whole time is over, whichever comes first. Outside the block,
         and once the time is over, this does nothing.
         """
-        self._due = min(self._end, asyncio.get_running_loop().time() + self.read_timeout)
+        self._due = min(self._end, self._loop.time() + self.read_timeout)
 
-    def _wait(self, turns: int) -> None:
-        loop = asyncio.get_running_loop()
-        if self._due > (now := loop.time()):
+    def check(self, turns: int = EXTRA_TURNS) -> None:
+        """
+        End the block if its time is over, *turns* iterations of the event loop from now.
+        """
+        if self._due > (now := self._loop.time()):
             # Not later than an answer that is expected from now on may end it.
-            self._timer = loop.call_at(min(self._due, now + self.read_timeout), self._wait, EXTRA_TURNS)
+            self._all.running.add(self)
+            self._all.wake_at(min(self._due, now + self.read_timeout))
         elif turns > 0:
-            self._timer = loop.call_later(TURN, self._wait, turns - 1)
+            self._all.running.discard(self)
+            self._timer = self._loop.call_later(TURN, self.check, turns - 1)
         else:
             self._has_expired = True
             self._aio_task.cancel()

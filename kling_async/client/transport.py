@@ -18,7 +18,7 @@ import attrs
 from multidict import CIMultiDict
 from yarl import URL
 
-from kling_async.client.exchange import NEVER_SENT, Deadline, PartialAnswer, RequestBody, is_cancelled
+from kling_async.client.exchange import NEVER_SENT, Deadline, Deadlines, PartialAnswer, RequestBody, is_cancelled
 from kling_async.client.first_contact import FirstContact
 from kling_async.client.retries import may_repeat, retry
 from kling_async.errors import ClientClosed, InvalidRequest, KlingError, NotSent, UnexpectedAnswer, Unreachable
@@ -88,6 +88,7 @@ class Transport:
     _kept_for: float | None = attrs.field(default=None, init=False)  # seconds, as the service said last
     _is_kept: bool = attrs.field(default=True, init=False)  # no create was lost, which could disprove that
     _contact: FirstContact = attrs.field(init=False)
+    _deadlines: Deadlines = attrs.field(factory=Deadlines, init=False)
     _gate: Semaphore = attrs.field(init=False)
     _creates: Semaphore = attrs.field(init=False)  # creates that wait at the gate
     _secrets: tuple[str, ...] = attrs.field(init=False)
@@ -113,6 +114,7 @@ class Transport:
         Close the session, if it is our own. Safe to call twice.
         """
         self._is_closed = True
+        self._deadlines.close()
         while self._sessions:
             _, session = self._sessions.popitem()
             await session.close()
@@ -194,7 +196,7 @@ class Transport:
         arrived = PartialAnswer()
         failure: Exception | None = None
         try:
-            with Deadline(limit or seconds, silence) as deadline:
+            with Deadline(self._deadlines, asyncio.get_running_loop(), limit or seconds, silence) as deadline:
                 await self._exchange(method, path, body, deadline, arrived)
         except KlingError:
             raise

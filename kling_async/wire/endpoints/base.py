@@ -289,19 +289,32 @@ def with_sources(endpoint: Endpoint[Any], request: R, sources: Mapping[str, Any]
 
 def with_fields(request: R, /, **fields: Any) -> R:
     """
-    Return *request* with other values of some fields. It does what `attrs.evolve` does, in less than two thirds of the
-    time: each submit needs it.
+    Return *request* with other values of some fields, as `attrs.evolve` does. Where nothing would convert or check
+    those values, it is copied rather than constructed, in half the time: each submit needs it.
     """
     kind = type(request)
-    names, values = _fields_of(kind)
-    return kind(**{**dict(zip(names, values(request), strict=True)), **fields})
+    names, values, unchecked = _fields_of(kind)
+    if not unchecked.issuperset(fields):
+        return kind(**{**dict(zip(names, values(request), strict=True)), **fields})
+    copied = object.__new__(kind)
+    for name, value in zip(names, values(request), strict=True):
+        object.__setattr__(copied, name, value)
+    for name, value in fields.items():
+        object.__setattr__(copied, name, value)
+    return copied
 
 
 @functools.cache
-def _fields_of(kind: type[TaskRequest]) -> tuple[tuple[str, ...], Callable[[object], tuple[Any, ...]]]:
-    # The names of the fields, and what reads them all; a request has several: it has those of `TaskRequest`.
+def _fields_of(kind: type[TaskRequest]) -> tuple[tuple[str, ...], Callable[[object], tuple[Any, ...]], frozenset[str]]:
+    # The names of the fields, what reads them all, and those whose values the constructor takes as they are; a request
+    # has several fields: it has those of `TaskRequest`.
     fields = [field for field in attrs.fields(kind) if field.init]
-    return tuple(field.alias for field in fields), operator.attrgetter(*(field.name for field in fields))
+    aliases = tuple(field.alias for field in fields)
+    slots = {slot for base in kind.__mro__ for slot in vars(base).get("__slots__", ()) if slot != "__weakref__"}
+    hooks = ("__attrs_pre_init__", "__attrs_post_init__")
+    is_all = slots == {*aliases} and kind.__dictoffset__ == 0 and not any(hasattr(kind, hook) for hook in hooks)
+    unchecked = frozenset(field.name for field in fields if is_all and field.converter is field.validator is None)
+    return aliases, operator.attrgetter(*(field.name for field in fields)), unchecked
 
 
 def several(task_ids: Iterable[str]) -> str:

@@ -3,6 +3,7 @@ The transport: what is sent how often, against aioresponses in simulated time; a
 """
 
 import asyncio
+import copy
 import datetime as dt
 import email.utils
 import json
@@ -27,7 +28,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from kling_async.client import transport as module
-from kling_async.client.exchange import Deadline, RequestBody
+from kling_async.client.exchange import Deadline, Deadlines, RequestBody
 from kling_async.errors import (
     AccountProblem,
     ClientClosed,
@@ -1034,6 +1035,10 @@ def test_answers_are_values() -> None:
     assert "lighthouse" not in repr(Answer(200, {}, b"lighthouse"))
 
 
+def deadline_of(seconds: float, read_timeout: float, deadlines: Deadlines | None = None) -> Deadline:
+    return Deadline(deadlines or Deadlines(), asyncio.get_running_loop(), seconds, read_timeout)
+
+
 class TestDeadline:
     """
     The time limit of an exchange.
@@ -1046,7 +1051,7 @@ class TestDeadline:
         However long that took: neither longer nor shorter.
         """
         began = now()
-        with pytest.raises(TimeoutError), Deadline(100.0, 10.0) as deadline:
+        with pytest.raises(TimeoutError), deadline_of(100.0, 10.0) as deadline:
             await asyncio.sleep(sent_after)
             deadline.expect_answer()
             await asyncio.sleep(1000)
@@ -1059,7 +1064,50 @@ class TestDeadline:
         Not only what the service may be silent.
         """
         began = now()
-        with pytest.raises(TimeoutError), Deadline(35.0, 10.0):
+        with pytest.raises(TimeoutError), deadline_of(35.0, 10.0):
             await asyncio.sleep(1000)
 
         assert pytest.approx(35, abs=0.1) == now() - began
+
+    @pytest.mark.parametrize("others", [[5.0, 70.0], [70.0, 5.0], [15.0, 15.0]])
+    @simulated
+    async def test_each_block_has_its_own_time(self, others: list[float]) -> None:
+        """
+        Although they share a timer: whether the others end sooner or later.
+        """
+        deadlines = Deadlines()
+
+        async def seconds_of(limit: float) -> float:
+            began = now()
+            with pytest.raises(TimeoutError), deadline_of(limit, limit, deadlines):
+                await asyncio.sleep(1000)
+            return now() - began
+
+        limits = [others[0], 20.0, others[1]]
+
+        assert pytest.approx(limits, abs=0.1) == await asyncio.gather(*map(seconds_of, limits))
+
+    @simulated
+    async def test_block_that_ends_in_time_leaves_nothing(self) -> None:
+        """
+        The timer that it shared finds nothing to end, and a closed client has none.
+        """
+        deadlines = Deadlines()
+        with deadline_of(10.0, 10.0, deadlines):
+            await asyncio.sleep(1)
+        await asyncio.sleep(20)
+        with deadline_of(10.0, 10.0, deadlines):
+            await asyncio.sleep(1)
+        deadlines.close()
+        with pytest.raises(TimeoutError), deadline_of(10.0, 10.0, deadlines):
+            await asyncio.sleep(1000)
+
+        assert pytest.approx(32, abs=0.1) == now()
+
+    @simulated
+    async def test_deadline_is_not_copied(self) -> None:
+        """
+        A mock of HTTP that copies what is sent would copy the event loop with it.
+        """
+        with deadline_of(10.0, 10.0) as deadline, pytest.raises(TypeError, match="cannot be copied"):
+            copy.deepcopy(deadline)

@@ -6,16 +6,17 @@ from collections import defaultdict
 from typing import Any
 from urllib.parse import unquote
 
+import attrs
 import pytest
 from hypothesis import given, strategies as st
 
 from kling_async import OFFICIAL
 from kling_async.errors import InvalidRequest
-from kling_async.wire.endpoints.base import ID_LENGTH, Endpoint, may_have_files, sources_of, stands_in_path
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.endpoints.base import ID_LENGTH, Endpoint, may_have_files, sources_of, stands_in_path, with_fields
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
 from kling_async.wire.endpoints.registry import model_of
 from kling_async.wire.endpoints.text_to_video import TEXT_TO_VIDEO
-from tests.fakes.valid_requests.every_endpoint import ENDPOINTS, NAMES, requests_of
+from tests.fakes.valid_requests.every_endpoint import ENDPOINTS, NAMES, example_of, requests_of
 
 
 @pytest.mark.parametrize(
@@ -106,3 +107,43 @@ def test_price_keys_are_tested() -> None:
     All that there are.
     """
     assert [IMAGE_GENERATION, TEXT_TO_VIDEO] == [each for each in ENDPOINTS if each.price_key is not None]
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=NAMES)
+def test_other_fields_make_the_same_request_as_a_constructor(endpoint: Endpoint[Any]) -> None:
+    """
+    Whether they are set in a copy or given to the constructor; the request itself stays.
+    """
+    request = example_of(endpoint)
+    before = attrs.evolve(request)
+
+    assert attrs.evolve(request, external_task_id="ours") == with_fields(request, external_task_id="ours")
+    assert before == request
+
+
+def test_fields_that_are_converted_are_given_to_the_constructor() -> None:
+    """
+    A list of elements becomes a tuple, as it does in a new request.
+    """
+    assert (7,) == with_fields(ImageRequest("a"), element_list=[7]).element_list
+
+
+def test_constructor_of_a_program_sees_other_fields() -> None:
+    """
+    A class that checks or computes something when it is constructed does so each time.
+    """
+
+    @attrs.frozen
+    class Shouted(ImageRequest):
+        def __attrs_post_init__(self) -> None:
+            object.__setattr__(self, "negative_prompt", str(self.external_task_id).upper())
+
+    assert "OURS" == with_fields(Shouted("a"), external_task_id="ours").negative_prompt
+
+
+def test_fields_of_a_request_are_known() -> None:
+    """
+    An unknown one is refused, and nothing is copied.
+    """
+    with pytest.raises(InvalidRequest, match="prompt"):
+        with_fields(ImageRequest("a"), promt="b")
