@@ -66,21 +66,20 @@ def read_task(
         raise ValueError("this is not a task: it has no readable id")
     status, word = read_word(fields.get("task_status"))
     known: dict[str, Any] = {name: read(fields[name], None) for name, read in _READERS.items() if name in fields}
+    raw: Mapping[str, Any] | bytes | None = source
+    if raw is None:
+        try:
+            raw = bytes(memoryview(pack(task)))  # a copy: what orjson returns takes 4 KiB, however short it is
+        except (TypeError, ValueError, RecursionError):  # it was not read from JSON
+            raw = task
     return TaskSnapshot(
         task_id=known_id if known_id == task_id else task_id,
         task_status=status,
         status_word=word,
         request_id=request_id or read_request_id(fields.get("request_id")),
-        raw=_packed(task) if source is None else source,
+        raw=raw,
         **known,
     )
-
-
-def _packed(task: Mapping[str, Any]) -> Mapping[str, Any] | bytes:
-    try:
-        return bytes(memoryview(pack(task)))  # a copy: what orjson returns takes 4 KiB, however short it is
-    except (TypeError, ValueError, RecursionError):  # it was not read from JSON
-        return task
 
 
 def write_task(snapshot: TaskSnapshot) -> dict[str, Any]:

@@ -34,12 +34,11 @@ ORIGIN: Final = "https://service.example"
 @attrs.frozen
 class _Answer:
     # As much of an aiohttp answer as a client looks at; it is its own content, and its connection is free at once.
-    closed: ClassVar = True
+    closed: ClassVar[bool] = True
 
     status: int
     body: bytes
     headers: Mapping[str, str] = attrs.field(factory=dict)
-    closed: ClassVar[bool] = True
 
     @property
     def content(self) -> "_Answer":
