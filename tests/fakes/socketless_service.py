@@ -34,7 +34,7 @@ ORIGIN: Final = "https://service.example"
 @attrs.frozen
 class _Answer:
     # As much of an aiohttp answer as a client looks at; it is its own content, and its connection is free at once.
-    closed: ClassVar = True
+    closed: ClassVar[bool] = True
 
     status: int
     body: bytes

@@ -68,7 +68,7 @@ The same for a task alone, and for several that one request shows.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, weakref_slot=False)
 class _Entry:
     task_id: str
     group: "SampleGroup"
