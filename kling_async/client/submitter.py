@@ -43,7 +43,7 @@ Seconds for which a callback may still show the task of a submit that was given 
 _log = logging.getLogger(__name__)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Submitter:
     """
     The submits of one client.
@@ -51,21 +51,21 @@ class Submitter:
     Attributes:
         uncertain_for: Seconds for which one of unknown fate holds its slots, since its task may be running.
         turns: A submit waits for its turn before it is begun, if too many are.
-        accepted: Handles of running tasks, which the caller may not hold.
+        accepted: Handles of running tasks, which the caller may not hold. A set would take twice the memory.
     """
 
     _poller: Poller
     _handle_of: Callable[[str, Endpoint[Any], TaskEvents], TaskHandle]
     uncertain_for: float
     turns: Turns
-    accepted: set[TaskHandle] = attrs.field(factory=set, init=False)
+    accepted: dict[TaskHandle, None] = attrs.field(factory=dict, init=False)
     _forget: Callable[[TaskHandle], object] = attrs.field(init=False)  # one bound method for all handles
     _deliveries: "dict[asyncio.Task[TaskHandle], Delivery]" = attrs.field(factory=dict, init=False)
     _uncertain: dict[SlotLease, asyncio.TimerHandle] = attrs.field(factory=dict, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._forget = self.accepted.discard
+        self._forget = self.accepted.pop
 
     def __len__(self) -> int:
         return len(self._deliveries)
@@ -235,7 +235,7 @@ class Submitter:
         if subscription is not None:
             on_unconfirmed = delivery.observer.unconfirmed
             on_final = functools.partial(self._forget_with, subscription)
-        self.accepted.add(handle)
+        self.accepted[handle] = None
         handle.accept(
             delivery.request,
             delivery.lease,

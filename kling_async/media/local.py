@@ -61,7 +61,7 @@ async def write_to_folder(folder: Path, names: NameTemplate, file: File, stream:
     return SavedFile(file.index, path, stream.length, staged.sha256, kind=file.kind)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class StagedFile:
     """
     A temporary file that takes the place of its target when it is complete. It is created by the first `write`, and

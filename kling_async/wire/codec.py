@@ -41,7 +41,13 @@ __all__ = ["read_request", "read_task", "write_request", "write_task"]
 R = TypeVar("R", bound=attrs.AttrsInstance)
 
 
-def read_task(task: Mapping[str, Any], *, request_id: str | None = None, known_id: str | None = None) -> TaskSnapshot:
+def read_task(
+    task: Mapping[str, Any],
+    *,
+    request_id: str | None = None,
+    known_id: str | None = None,
+    source: bytes | None = None,
+) -> TaskSnapshot:
     """
     Read one task of any known shape.
 
@@ -49,6 +55,7 @@ def read_task(task: Mapping[str, Any], *, request_id: str | None = None, known_i
         request_id: Of the answer.
         known_id: The id of the task for which it was asked, if it is known. If the task has this id, it is not kept
             twice.
+        source: The JSON from which *task* was read, and nothing else. It is kept as the task's raw form.
 
     Raises:
         ValueError: It has no readable id.
@@ -59,11 +66,12 @@ def read_task(task: Mapping[str, Any], *, request_id: str | None = None, known_i
         raise ValueError("this is not a task: it has no readable id")
     status, word = read_word(fields.get("task_status"))
     known: dict[str, Any] = {name: read(fields[name], None) for name, read in _READERS.items() if name in fields}
-    raw: Mapping[str, Any] | bytes
-    try:
-        raw = bytes(memoryview(pack(task)))  # a copy: what orjson returns takes 4 KiB, however short it is
-    except (TypeError, ValueError, RecursionError):  # it was not read from JSON
-        raw = task
+    raw: Mapping[str, Any] | bytes | None = source
+    if raw is None:
+        try:
+            raw = bytes(memoryview(pack(task)))  # a copy: what orjson returns takes 4 KiB, however short it is
+        except (TypeError, ValueError, RecursionError):  # it was not read from JSON
+            raw = task
     return TaskSnapshot(
         task_id=known_id if known_id == task_id else task_id,
         task_status=status,
