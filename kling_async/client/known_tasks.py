@@ -30,7 +30,7 @@ The vendor's last page of tasks.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class KnownTasks:
     """
     One handle for each task, for as long as a program or the client itself keeps it.

@@ -43,7 +43,7 @@ Seconds for which a callback may still show the task of a submit that was given 
 _log = logging.getLogger(__name__)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Submitter:
     """
     The submits of one client.
