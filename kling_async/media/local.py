@@ -26,7 +26,7 @@ OUT_OF_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """
 Error numbers of a full disk, and of a user whose quota is used up.
 """
-WRITTEN_AT_ONCE: Final = 512 * 1024
+WRITTEN_AT_ONCE: Final = 1024 * 1024
 """
 Bytes that are written by one call in a thread; fewer at the end of a file.
 """
