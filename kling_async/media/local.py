@@ -20,7 +20,7 @@ from kling_async.media.saved_files import SavedFile
 from kling_async.media.streams import FileStream
 from kling_async.wire.tasks import File
 
-__all__ = ["OUT_OF_SPACE", "StagedFile", "write_to_folder"]
+__all__ = ["OUT_OF_SPACE", "WRITTEN_AT_ONCE", "StagedFile", "write_to_folder"]
 
 OUT_OF_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """
