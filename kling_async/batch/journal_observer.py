@@ -31,34 +31,43 @@ class UnsettledSubmits:
     """
 
     def __init__(self) -> None:
-        self._over: dict[int, asyncio.Future[None]] = {}  # by the position of the row
+        self._open: set[int] = set()  # positions of their rows
+        self._waits: list[tuple[set[int], asyncio.Future[None]]] = []  # what each still waits for
 
     def positions(self) -> frozenset[int]:
         """
         Return the positions of their rows.
         """
-        return frozenset(self._over)
+        return frozenset(self._open)
 
     def add(self, position: int) -> None:
         """
         Add the submit of the row at *position*.
         """
-        self._over.setdefault(position, asyncio.get_running_loop().create_future())
+        self._open.add(position)
 
     def discard(self, position: int) -> None:
         """
         Remove a submit that has ended, with any outcome.
         """
-        over = self._over.pop(position, None)
-        if over is not None:
-            over.set_result(None)
+        self._open.discard(position)
+        for left, over in self._waits:
+            left.discard(position)
+            if not left and not over.done():
+                over.set_result(None)
 
     async def wait(self) -> None:
         """
         Wait up to 10 s until the present ones are over.
         """
-        if self._over:
-            await asyncio.wait(self._over.values(), timeout=CLOSE_TIMEOUT)
+        if not self._open:
+            return
+        wait = {*self._open}, asyncio.get_running_loop().create_future()
+        self._waits.append(wait)
+        try:
+            await asyncio.wait([wait[1]], timeout=CLOSE_TIMEOUT)
+        finally:
+            self._waits.remove(wait)
 
 
 class JournalObserver(SubmitObserver):

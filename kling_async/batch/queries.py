@@ -86,17 +86,16 @@ _MISSING: Final = "WHERE (state = 'queued' OR (state = 'failed' AND may_retry)) 
 
 IS_KEPT: Final = "state IN ('sending', 'accepted', 'uncertain') AND account <> (SELECT account FROM journal)"
 
-_FIELDS: Final = (
-    *("position", "key", "state", "endpoint", "request", "attempts"),
-    *("external_task_id", "submit_key", "task_id", "snapshot", "error", "may_retry"),
-    *("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at", "counted_units", "counted_cost"),
-    *("inputs", "kept_for"),
-)
 _COLUMNS: Final = (
-    ", ".join(_FIELDS[:-2])
-    + ", EXISTS (SELECT 1 FROM input WHERE input.position = row.position) AS inputs"
-    + f", CASE WHEN {IS_KEPT} THEN (SELECT base_url FROM account WHERE number = row.account) END AS kept_for"
+    "position, key, state, endpoint, request, attempts, "
+    "external_task_id, submit_key, task_id, snapshot, error, may_retry, "
+    "queued_at, sent_at, accepted_at, ended_at, saved_at, counted_units, counted_cost, "
+    "EXISTS (SELECT 1 FROM input WHERE input.position = row.position), "
+    f"CASE WHEN {IS_KEPT} THEN (SELECT base_url FROM account WHERE number = row.account) END"
 )
+"""
+What `_read_row` reads, in its order.
+"""
 
 _COLLIDING_KEYS: Final = (
     "SELECT position FROM (SELECT position, row_number() OVER (PARTITION BY folded(key) ORDER BY position) AS number "
@@ -264,23 +263,35 @@ def find_colliding_keys(database: Database) -> tuple[frozenset[int], int]:
 
 
 def _read_row(database: Database, columns: Sequence[Any]) -> Row:
-    fields: dict[str, Any] = dict(zip(_FIELDS, columns, strict=True))
-    position, endpoint = fields["position"], _find_endpoint(database, fields.pop("endpoint"))
-    inputs, paths = _read_inputs(database, position) if fields["inputs"] else ({}, {})
-    request = read_stored_request(fields["request"], endpoint, paths)
-    state, snapshot = State(fields["state"]), read_stored_snapshot(fields["snapshot"])
-    has_files = state in (State.FINISHED, State.SAVED)
-    fields |= {
-        "state": state,
-        "request": request,
-        "inputs": inputs,
-        "may_retry": bool(fields["may_retry"]),
-        "counted": read_counted(fields.pop("counted_units"), fields.pop("counted_cost")),
-        "snapshot": snapshot,
-        "error": read_error(fields["error"], request, snapshot),
-        "files": tuple(_read_files(database, position)) if has_files else (),
-    }
-    return Row(**fields)
+    position, key, state_name, endpoint_name, text, attempts, *of_submit, has_inputs, kept_for = columns
+    external_task_id, submit_key, task_id, seen, failure, may_retry, *times, units, cost = of_submit
+    queued_at, sent_at, accepted_at, ended_at, saved_at = times
+    state = State(state_name)
+    inputs, paths = _read_inputs(database, position) if has_inputs else ({}, {})
+    request = read_stored_request(text, _find_endpoint(database, endpoint_name), paths)
+    snapshot = read_stored_snapshot(seen)
+    return Row(
+        position=position,
+        key=key,
+        state=state,
+        request=request,
+        inputs=inputs,
+        attempts=attempts,
+        external_task_id=external_task_id,
+        submit_key=submit_key,
+        task_id=task_id,
+        snapshot=snapshot,
+        error=read_error(failure, request, snapshot),
+        may_retry=bool(may_retry),
+        files=tuple(_read_files(database, position)) if state in (State.FINISHED, State.SAVED) else (),
+        queued_at=queued_at,
+        sent_at=sent_at,
+        accepted_at=accepted_at,
+        ended_at=ended_at,
+        saved_at=saved_at,
+        counted=read_counted(units, cost),
+        kept_for=kept_for,
+    )
 
 
 def _read_inputs(database: Database, position: int) -> tuple[dict[str, InputFile], dict[str, Path | None]]:

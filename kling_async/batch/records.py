@@ -3,6 +3,7 @@ The rows of a batch: their states, how they are stored, and when they may be ret
 """
 
 import enum
+import functools
 import hashlib
 import re
 from collections.abc import Mapping
@@ -251,6 +252,7 @@ class Summary:
         return html_of(self)
 
 
+@functools.lru_cache(256)  # each row is written twice, and there are few prices
 def write_counted(amount: Amount) -> tuple[int | None, int | None]:
     """
     Write an amount in millionths, rounded up: integers are added up exactly.
@@ -263,6 +265,8 @@ def read_counted(units: int | None, cost: int | None) -> Amount:
     """
     Read what `write_counted` wrote.
     """
+    if units is None and cost is None:
+        return UNKNOWN_AMOUNT
     return Amount(None if units is None else read_millionths(units), None if cost is None else read_millionths(cost))
 
 

@@ -109,7 +109,7 @@ class Runner:
     def _width(self) -> int:
         # Rows that take slots, as many that wait for them, and some that are being saved.
         slots = self.client.slots
-        limit = max((usage.limit for usage in slots.values()), default=slots.limit or slots.policy.start)
+        limit = slots.limit or max((usage.limit for usage in slots.values()), default=slots.policy.start)
         return 2 * limit + (self.saver.width if self.saver is not None else 0)
 
     async def _rows(self) -> AsyncIterator[Row]:

@@ -81,7 +81,6 @@ class Writer(Generic[C]):
         self._check_open()
         loop = asyncio.get_running_loop()
         write = _Write(changes, durable, loop.create_future())
-        write.done.add_done_callback(_retrieve_error)
         with self._guard:
             self._pending.append(write)
             was_due, self._is_due = self._is_due, True
@@ -123,7 +122,7 @@ class Writer(Generic[C]):
         self._closing.set_result(None)
 
     def _check_open(self) -> None:
-        if self.is_closed:
+        if self._closing is not None:
             raise RuntimeError("this is closed: it neither writes nor reads")
 
     def _schedule_commit(self) -> None:
@@ -193,9 +192,4 @@ def _resolve(futures: Sequence["asyncio.Future[None]"], error: Exception | None)
             done.set_result(None)
         else:
             done.set_exception(error)
-
-
-def _retrieve_error(done: "asyncio.Future[None]") -> None:
-    # Otherwise asyncio would log that the exception was never retrieved: not every caller waits.
-    if not done.cancelled() and (error := done.exception()) is not None:
-        _log.debug("a change was not written: %s", error)
+            _log.debug("a change was not written: %s", done.exception())  # asked for: not every caller waits

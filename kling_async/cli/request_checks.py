@@ -11,11 +11,8 @@ import typer
 
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.terminal import print_error
-from kling_async.client.limits.limiter import Slots
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.media.input_files import ReferenceCache, read_inputs
-from kling_async.media.local import OUT_OF_SPACE
-from kling_async.media.storage import Storage
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, may_have_files
 from kling_async.wire.endpoints.registry import endpoint_of
@@ -23,6 +20,8 @@ from kling_async.wire.redaction import one_line
 
 if TYPE_CHECKING:
     from kling_async.client.client import KlingClient
+    from kling_async.client.limits.limiter import Slots
+    from kling_async.media.storage import Storage
 
 __all__ = ["RequestChecks", "check_requests", "in_words", "make_folder", "make_ready", "usage_error"]
 
@@ -36,7 +35,7 @@ class RequestChecks:
     """
 
     dialect: Dialect
-    slots: Slots
+    slots: "Slots"
     _files: ReferenceCache = attrs.field(factory=lambda: ReferenceCache(_FACTS_KEPT, keeps_text=False), init=False)
 
     async def broken(self, request: TaskRequest) -> tuple[BrokenRule, ...]:
@@ -61,6 +60,8 @@ class RequestChecks:
     def _with_slots(
         self, endpoint: Endpoint[Any], request: TaskRequest, broken: tuple[BrokenRule, ...]
     ) -> tuple[BrokenRule, ...]:
+        if self.slots.limit is None:
+            return broken
         slots: object = endpoint.slots(request)
         if not isinstance(slots, int) or (broken and any(rule.value == repr(slots) for rule in broken)):
             return broken  # n itself is wrong
@@ -98,7 +99,7 @@ def _in_words(broken: BrokenRule, number: int) -> str:
     return in_words(broken, f"prompt {number}" if broken.field == "prompt" else "--" + broken.field.replace("_", "-"))
 
 
-async def make_ready(destination: Path | Storage, *, writes: bool = True) -> None:
+async def make_ready(destination: "Path | Storage", *, writes: bool = True) -> None:
     """
     Check that files can be saved, before any is paid for. With *writes* False a storage is opened but not written
     to: the workers of a cluster will do that.
@@ -106,15 +107,15 @@ async def make_ready(destination: Path | Storage, *, writes: bool = True) -> Non
     Raises:
         typer.BadParameter: They cannot be saved.
     """
-    if isinstance(destination, Storage):
-        try:
-            await destination.check(writes=writes)  # noqa: ASYNC240 (no path, by now)
-        except (ValueError, ImportError) as error:
-            raise typer.BadParameter(str(error), param_hint="--out") from None
-        except OSError as error:
-            raise usage_error(str(error), error, "--out") from None
-    else:
+    if isinstance(destination, Path):
         make_folder(destination)
+        return
+    try:
+        await destination.check(writes=writes)
+    except (ValueError, ImportError) as error:
+        raise typer.BadParameter(str(error), param_hint="--out") from None
+    except OSError as error:
+        raise usage_error(str(error), error, "--out") from None
 
 
 def make_folder(folder: Path, option: str = "--out") -> None:
@@ -140,6 +141,8 @@ def usage_error(what: str, error: OSError, option: str) -> Exception:
     Return the exception that ends the command because of *error*, before anything was sent: either the value of
     *option* is wrong, or the disk is full.
     """
+    from kling_async.media.local import OUT_OF_SPACE  # noqa: PLC0415 (checks of requests do without it)
+
     if error.errno not in OUT_OF_SPACE:
         return typer.BadParameter(what, param_hint=option)
     print_error(f"{option}: {what}", "Nothing was sent. Free some disk space, then run the same command again.")

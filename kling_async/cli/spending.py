@@ -8,7 +8,6 @@ import attrs
 import typer
 
 from kling_async.policy.spending import Amount
-from kling_async.wire.endpoints.video_models import UNIT_PRICE
 
 if TYPE_CHECKING:
     from kling_async.client.budget import Budget
@@ -48,4 +47,8 @@ def unknown_amount(units: float | None) -> Amount | None:
     """
     Return what a request of unknown price counts: so many units, and dollars as if they were units for videos.
     """
-    return None if units is None else Amount(units, float(UNIT_PRICE) * units)
+    if units is None:
+        return None
+    from kling_async.wire.endpoints.video_models import UNIT_PRICE  # noqa: PLC0415 (without limits, not needed)
+
+    return Amount(units, float(UNIT_PRICE) * units)

@@ -131,7 +131,7 @@ class TaskEvent:
 OnEvent: TypeAlias = Callable[[TaskEvent], object]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, weakref_slot=False)
 class TaskEvents:
     """
     Publishes the events of one submit and its task.

@@ -2,6 +2,7 @@
 What requests cost: by the vendor's price list before they are sent, and by the bill when their task has ended.
 """
 
+import functools
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -152,6 +153,7 @@ def counted(snapshot: TaskSnapshot, reserved: Amount, unit_price: Decimal | None
     return Amount(max(by_units.units or 0, reserved.units or 0), cash.quota + (by_units.cost or 0 if units else 0))
 
 
+@functools.lru_cache(256)  # each task is asked for thrice, and there are few prices
 def _listed(units: Decimal | None, unit_price: Decimal | None) -> Amount:
     if units is None or unit_price is None:
         return Amount(units, None if units is None or units else 0)

@@ -132,8 +132,15 @@ def test_summaries_agree(entry: CommandEntry) -> None:
         (["doctor", "--skip-invalid"], {"kling_async.batch", "kling_async.cli.batch", "sqlite3"}),
         (["batch", "--status", "none.kling"], {"aiohttp", "kling_async.batch.batch", "kling_async.media.storage"}),
         (
-            ["batch", "kling_async/cli/prompts.txt", "--dry-run", "--dialect", "gateway"],
-            {"aiohttp", "kling_async.batch.records", "kling_async.client.client", "kling_async.client.handle"},
+            ["batch", "-", "--format", "csv", "--dry-run", "--dialect", "gateway"],
+            {
+                "aiohttp",
+                "kling_async.batch.records",
+                "kling_async.client.client",
+                "kling_async.client.handle",
+                "kling_async.media.storage",
+                "kling_async.wire.endpoints.text_to_video",
+            },
         ),
     ],
 )
@@ -144,11 +151,24 @@ def test_start_loads_only_what_is_needed(words: list[str], late: set[str]) -> No
     """
     seen = f"print('late:', *sorted({late!r} & sys.modules.keys()))"
     program = f"import atexit, sys; atexit.register(lambda: {seen}); from kling_async.__main__ import main; main()"
+    table = "prompt,n\na fox,1\n"
     ended = subprocess.run(
-        [sys.executable, "-c", program, *words], cwd=SOURCE, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, *words], cwd=SOURCE, capture_output=True, text=True, check=False, input=table
     )
 
     assert "late:" == ended.stdout.splitlines()[-1].strip()
+
+
+def test_end_searches_no_garbage() -> None:
+    """
+    All that a command has loaded would be searched.
+    """
+    program = "import atexit, gc; atexit.register(lambda: print(len(gc.get_objects()) < gc.get_freeze_count()))"
+    ended = run_python(
+        f"import sys; sys.argv[1:] = ['--help']; {program}; from kling_async_command import main; main()"
+    )
+
+    assert "True" == ended.stdout.splitlines()[-1]
 
 
 async def test_version(command: Command) -> None:

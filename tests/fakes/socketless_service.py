@@ -5,7 +5,7 @@ An emulated service without sockets, for whole clients in simulated time.
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
 import aiohttp
@@ -33,11 +33,12 @@ ORIGIN: Final = "https://service.example"
 
 @attrs.frozen
 class _Answer:
-    # As much of an aiohttp answer as a client looks at; it is its own content.
+    # As much of an aiohttp answer as a client looks at; it is its own content, and its connection is free at once.
+    closed: ClassVar[bool] = True
+
     status: int
     body: bytes
     headers: Mapping[str, str] = attrs.field(factory=dict)
-    closed: bool = True  # as soon as it has arrived
 
     @property
     def content(self) -> "_Answer":

@@ -47,7 +47,7 @@ class LeaseState(enum.Enum):
     BACKING_OFF = enum.auto()  # refused although no other slot was taken: it pauses before it is sent again
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, weakref_slot=False)
 class SlotLease:
     """
     The *n* slots of one task, or the request for them. `release` gives them back; calling it again has no effect.

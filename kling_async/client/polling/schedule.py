@@ -28,7 +28,7 @@ SAMPLE_SIZE: Final = 5
 Number of tasks of a sample group that are polled at a time, unless one request can query more.
 """
 
-SAMPLE_PRICE: Final = 0.3
+SAMPLE_PRICE: Final = 0.25
 """
 Seconds by which all tasks of a group may be noticed later if that saves one request for each of them.
 """
@@ -39,11 +39,11 @@ Share of the delay between polls that the other tasks of a group get when the fi
 quickest, and the service's rate is found meanwhile.
 """
 
-CROWD: Final = 10
-CROWD_DELAY: Final = 0.22
+CROWD: Final = 3
+CROWD_DELAY: Final = 0.185
 """
 If a poll of all tasks takes many requests, the seconds between two polls of a task grow with the logarithm of their
-number: from ten requests on, so many more for each 2.7 times as many.
+number: from three requests on, so many more for each 2.7 times as many.
 """
 
 MANY_DELAY: Final = 0.2
@@ -68,7 +68,7 @@ The same for a task alone, and for several that one request shows.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, weakref_slot=False)
 class _Entry:
     task_id: str
     group: "SampleGroup"

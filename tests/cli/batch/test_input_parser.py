@@ -279,6 +279,23 @@ def test_cells_of_several_ids() -> None:
     assert {"prompt": "c", "n": 1, "element_list": ("x", 17), "watermark_info": "maybe"} == fields_of(odd, None)
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("names", [["prompt"], ["n", "prompt"], ["kind", "prompt", "mode"], ["a,b;c", "prompt", "n"]])
+def test_delimiter_is_that_of_the_names(names: list[str], delimiter: str) -> None:
+    """
+    Those of any endpoint count.
+    """
+    cells = {"kind": "text-to-video", "n": "2", "mode": "pro"}
+    writer = csv.DictWriter(file := io.StringIO(), names, delimiter=delimiter)
+    writer.writeheader()
+    writer.writerow({name: cells.get(name, "a fox") for name in names})
+
+    (line,) = parse(io.BytesIO(file.getvalue().encode()), Format.CSV, FOLDER, ignored={"a,b;c"})
+
+    assert (2, ()) == (line.number, line.broken)
+    assert "a fox" == getattr(line.request, "prompt", None)
+
+
 def test_key_that_is_a_number() -> None:
     """
     A key that JSON has as a number is that of a table, where all is text.
