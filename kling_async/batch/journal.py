@@ -152,7 +152,8 @@ class Journal:
         Raises:
             JournalLocked: Another process has it open, or another program has been reading it.
             JournalMismatch: It is of another account, host or dialect, or of a later version.
-            JournalCorrupt: It is not a journal, is damaged, or is incomplete.
+            JournalCorrupt: It is not a journal, is damaged, or is incomplete. Damage of a large one that was closed
+                properly is found later: then the first change raises this.
             StorageFull: There is no room.
             OSError: It cannot be opened or written.
         """
@@ -249,7 +250,7 @@ class Journal:
 
         Raises:
             StorageFull: There is no room: do not send.
-            JournalCorrupt: The journal was moved away: do not send.
+            JournalCorrupt: The journal was moved away, or is damaged: do not send.
             JournalLocked: Another program has locked it, or its lock file was deleted: do not send.
             RuntimeError: The row does not wait to be sent.
         """
