@@ -36,7 +36,7 @@ AT_MOST: Final[Mapping[str, Limit]] = {
     "tasks/kling_async one by one, 1000/mean lag": Limit(600),
     "tasks/kling_async one by one over aiohttp loop, 1 s, 1000/ratio of requests": Limit(0.6),
     "tasks/kling_async one by one, tasks of 4 to 6 s, 100/mean lag": Limit(500),
-    "tasks/kling_async one by one, tasks of 4 to 6 s, 100/requests per task": Limit(3.5, held=3.7),
+    "tasks/kling_async one by one, tasks of 4 to 6 s, 100/requests per task": Limit(3.5),
     "tasks/kling_async by list over aiohttp loop, 1 s, 1000/ratio of CPU": Limit(0.6),
     "tasks/service/share of its core at its peak in any run": Limit(60),
     "rates/5 a second/refused in 10 minutes": Limit(1),

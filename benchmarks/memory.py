@@ -51,7 +51,7 @@ def no_orjson() -> Iterator[None]:
     """
     As where the extra "fast" is not installed.
     """
-    with mock.patch.object(json_text, "orjson", None), mock.patch.object(codec, "SHARES_NAMES", new=False):
+    with mock.patch.object(json_text, "orjson", None), mock.patch.object(codec, "pack", json_text.dumps):
         yield
 
 

@@ -33,6 +33,7 @@ from kling_async.client.spending import Spending
 from kling_async.client.submission import Submission
 from kling_async.client.submitter import Submitter
 from kling_async.client.transport import Transport
+from kling_async.client.turns import Turns
 from kling_async.errors import BrokenRule, ClientClosed, InvalidRequest
 from kling_async.media.input_files import Reference, read_inputs
 from kling_async.policy.http import HttpOptions
@@ -117,9 +118,8 @@ class ClientCore:
             self._router = CallbackRouter(callbacks, self._poller)
         self._deliveries = DeliveryFactory(self.transport, self.spending, self._router)
         self.tasks: Final = KnownTasks(self.transport, dialect, self.spending, self._publisher, self.open, self._watch)
-        self.submitter: Final = Submitter(
-            self._poller, self.tasks.handle, slots.policy.uncertain_for, 4 * http.max_connections
-        )
+        turns = Turns(4 * http.max_connections)
+        self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for, turns)
         self.calls: Final = OneShotCalls(self.transport, self.spending, self.open)
         self.free_calls: Final = FreeCalls(self.transport, dialect, self.open)
         self.files: Final = ResultFiles(base_url, http, self.open, self.tasks.get, self.tasks.events_of)
@@ -201,7 +201,7 @@ class ClientCore:
                 events.publish(EventKind.WAITING)
                 has_files, files = bool(files), {}  # thousands may wait here, each with megabytes of Base64
                 lease, files = await self._wait_for_slots(endpoint, request, digests, has_files=has_files)
-            if self.submitter.sending >= self.submitter.width:
+            if self.submitter.turns.taken >= self.submitter.turns.width:
                 await self._wait_for_turn(lease)
             now = asyncio.get_running_loop().time()
             submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=now)
@@ -209,7 +209,7 @@ class ClientCore:
                 submission.external_id, submission.owns_id = secrets.token_hex(16), True
             delivery = self._deliveries.make(endpoint, request, submission, lease, observer, events, None, files)
         except BaseException as error:
-            self.submitter.admit()  # it may have had a turn, and does not use it
+            self.submitter.turns.admit()  # it may have had a turn, and does not use it
             events.publish(EventKind.NO_TASK, error=error)
             raise
         return await self.submitter.run(delivery, delivery.send)
@@ -298,7 +298,7 @@ class ClientCore:
 
     async def _wait_for_turn(self, lease: SlotLease) -> None:
         try:
-            await self.submitter.wait_for_turn()
+            await self.submitter.turns.wait()
             self.open()
         except BaseException:
             lease.release()

@@ -13,6 +13,7 @@ import attrs
 from kling_async.client.events import NULL_EVENTS, EventKind, TaskEvents
 from kling_async.client.limits.bucket import SlotLease
 from kling_async.client.spending import Charge
+from kling_async.client.timeouts import Timeouts
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.policy.arguments import check_timeout
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
@@ -49,6 +50,7 @@ class TaskHandle:
         events: Publishes what happens to the task.
         unconfirmed: What callbacks without a valid signature have said; None if none came.
         unconfirmed_at: When the last of them came, in seconds of the loop's clock.
+        is_watched: Whether it is polled.
         charge: What is reserved for the task in budgets; None for most of those that were picked up.
     """
 
@@ -57,11 +59,13 @@ class TaskHandle:
     _watch: Callable[["TaskHandle"], None]
     events: TaskEvents = NULL_EVENTS
     endpoint: Endpoint[Any] = DEFAULT_ENDPOINT
+    _timeouts: Timeouts = attrs.field(factory=Timeouts)
     snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
     is_final: bool = attrs.field(default=False, init=False)
     is_settled: bool = attrs.field(default=False, init=False)
     unconfirmed: TaskSnapshot | None = attrs.field(default=None, init=False)
     unconfirmed_at: float = attrs.field(default=-math.inf, init=False)
+    is_watched: bool = attrs.field(default=False, init=False)
     watched_since: float | None = attrs.field(default=None, init=False)
     _lease: SlotLease | None = attrs.field(default=None, init=False)
     charge: Charge | None = attrs.field(default=None, init=False)
@@ -97,9 +101,7 @@ class TaskHandle:
 
     async def wait(self, timeout: "float | Timeout | None" = Timeout.OF_ENDPOINT) -> TaskResult:
         """
-        Wait until the task is final and return its result.
-
-        Cancelling this stops only the wait.
+        Wait until the task is final and return its result. Cancelling this stops only the wait.
 
         Args:
             timeout:
@@ -121,25 +123,25 @@ class TaskHandle:
         else:
             check_timeout("timeout", timeout)
         if not self.is_settled:
-            loop = asyncio.get_running_loop()
-            waiter: asyncio.Future[None] = loop.create_future()
-            timer = loop.call_later(timeout, _wake, waiter) if timeout is not None else None
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            timed = self._timeouts.begin(waiter, timeout) if timeout is not None else None
             if self._waiter is None:
                 self._waiter = waiter
             else:
                 others = self._others = self._others or {}
                 others[waiter] = None
             try:
-                self._watch(self)
+                if not self.is_watched:
+                    self._watch(self)
                 await waiter
             finally:
                 if self._waiter is waiter:
                     self._waiter = None
                 elif self._others is not None:
                     del self._others[waiter]
-                if timer is not None:
-                    timer.cancel()
-                del waiter, timer  # otherwise an error's traceback holds them and they hold the error, until a gc
+                if timed is not None:
+                    del timed[waiter]
+                del waiter, timed  # otherwise an error's traceback holds them and they hold the error, until a gc
         if self.is_settled and (snapshot := self.snapshot) and snapshot.task_status is TaskStatus.SUCCEEDED:
             prompt = "" if self.request is None else self.endpoint.caption(self.request)
             number = self.events.number
@@ -203,11 +205,9 @@ class TaskHandle:
             self._lease.release()
         if self.charge is not None and charge is not None:
             charge.take_over(self.charge)
-        self.request = request
+        self.request, self.events = request, events
         self._lease, self.charge = lease, charge
-        self._on_final = on_final
-        self._on_unconfirmed = on_unconfirmed
-        self.events = events
+        self._on_final, self._on_unconfirmed = on_final, on_unconfirmed
         if self.snapshot is not None:  # its end may have been seen before the submit was answered
             self._report(self.snapshot, None)
 
@@ -295,11 +295,6 @@ def _error_of(handle: TaskHandle, timeout: float | None) -> TaskFailed | WaitTim
     word = f"last seen as {snapshot.status_word!r}"
     what = f"the task was not final after {timeout:g} s, {word}; it is still running: wait again"
     return WaitTimeout(what, handle.task_id, snapshot.request_id, snapshot=snapshot)
-
-
-def _wake(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 def failure_of(snapshot: TaskSnapshot) -> TaskFailed:

@@ -13,6 +13,7 @@ from kling_async.client.handle import TaskHandle
 from kling_async.client.retries import find_in
 from kling_async.client.spending import Spending
 from kling_async.client.submission import may_be_task_of
+from kling_async.client.timeouts import Timeouts
 from kling_async.client.transport import Transport
 from kling_async.errors import InvalidRequest, TaskNotFound
 from kling_async.wire.dialects import Dialect
@@ -29,7 +30,7 @@ The vendor's last page of tasks.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class KnownTasks:
     """
     One handle for each task, for as long as a program or the client itself keeps it.
@@ -45,6 +46,7 @@ class KnownTasks:
     _publisher: EventPublisher
     _open: Callable[[], None]
     _watch: Callable[[TaskHandle], None]
+    _timeouts: Timeouts = attrs.field(factory=Timeouts, init=False)
     _handles: "weakref.WeakValueDictionary[str, TaskHandle]" = attrs.field(
         factory=weakref.WeakValueDictionary, init=False
     )
@@ -70,7 +72,7 @@ class KnownTasks:
             endpoint.one(task_id)  # rejects text that cannot be an id
             if events is None:
                 events = self._publisher.pick_up(task_id, endpoint)
-            handle = self._handles[task_id] = TaskHandle(task_id, None, self._watch, events, endpoint)
+            handle = self._handles[task_id] = TaskHandle(task_id, None, self._watch, events, endpoint, self._timeouts)
             if self._spending.budget is not None:
                 handle.charge = self._spending.pick_up(task_id, endpoint)
             else:

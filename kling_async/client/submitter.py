@@ -8,7 +8,6 @@ import functools
 import logging
 import sys
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +18,7 @@ from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.bucket import SlotLease
 from kling_async.client.polling.poller import Poller
+from kling_async.client.turns import Turns
 from kling_async.errors import ClientClosed, KlingError, SubmissionUncertain, UnexpectedAnswer
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.registry import caption_of
@@ -43,59 +43,32 @@ Seconds for which a callback may still show the task of a submit that was given 
 _log = logging.getLogger(__name__)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Submitter:
     """
     The submits of one client.
 
     Attributes:
         uncertain_for: Seconds for which one of unknown fate holds its slots, since its task may be running.
-        width: Number of submits after which others wait for their turn. One that is sent takes ten times the memory of
-            one that waits, and thousands may come at once.
-        sending: Number of submits that were begun and have neither ended nor paused.
-        accepted: Handles of running tasks, which the caller may not hold.
+        turns: A submit waits for its turn before it is begun, if too many are.
+        accepted: Handles of running tasks, which the caller may not hold. A set would take twice the memory.
     """
 
     _poller: Poller
     _handle_of: Callable[[str, Endpoint[Any], TaskEvents], TaskHandle]
     uncertain_for: float
-    width: int
-    sending: int = attrs.field(default=0, init=False)
-    accepted: set[TaskHandle] = attrs.field(factory=set, init=False)
+    turns: Turns
+    accepted: dict[TaskHandle, None] = attrs.field(factory=dict, init=False)
     _forget: Callable[[TaskHandle], object] = attrs.field(init=False)  # one bound method for all handles
     _deliveries: "dict[asyncio.Task[TaskHandle], Delivery]" = attrs.field(factory=dict, init=False)
-    _waiting: "OrderedDict[asyncio.Future[None], None]" = attrs.field(factory=OrderedDict, init=False)
     _uncertain: dict[SlotLease, asyncio.TimerHandle] = attrs.field(factory=dict, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._forget = self.accepted.discard
+        self._forget = self.accepted.pop
 
     def __len__(self) -> int:
         return len(self._deliveries)
-
-    async def wait_for_turn(self) -> None:
-        """
-        Wait until a submit ends or pauses, first come, first served. Cancelling this holds up no other.
-        """
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[place] = None
-        try:
-            await place
-        except BaseException:
-            self._waiting.pop(place, None)
-            self.admit()  # its turn may have come just before
-            raise
-
-    def admit(self) -> None:
-        """
-        Give the first that waits its turn, unless too many submits are being sent.
-        """
-        while self._waiting and self.sending < self.width:
-            place, _ = self._waiting.popitem(last=False)
-            if not place.done():
-                place.set_result(None)
-                return
 
     def pause(self, delivery: Delivery) -> None:
         """
@@ -103,8 +76,8 @@ class Submitter:
         """
         if not delivery.has_paused:
             delivery.has_paused = True
-            self.sending -= 1
-            self.admit()
+            self.turns.taken -= 1
+            self.turns.admit()
 
     async def run(self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskHandle:
         """
@@ -120,7 +93,7 @@ class Submitter:
         """
         loop, name = asyncio.get_running_loop(), "kling_async submit"
         end: asyncio.Future[None] = loop.create_future()
-        self.sending += 1
+        self.turns.taken += 1
         delivery.on_pause = self.pause
         finishing = self._finish(delivery, work, end)
         if sys.version_info >= (3, 12) and loop.get_task_factory() is None:  # begins without a turn of the loop
@@ -157,10 +130,7 @@ class Submitter:
         Abort what has certainly not arrived, and give the rest 10 s to learn its task's id. Safe to call twice.
         """
         self._is_closed = True
-        while self._waiting:
-            place, _ = self._waiting.popitem(last=False)
-            if not place.done():
-                place.set_result(None)  # it finds the client closed
+        self.turns.end_waits()
         for delivery in self._deliveries.values():
             delivery.submission.is_closing = True
         await asyncio.sleep(0)  # so that each has begun, and is cancelled inside its error handling
@@ -197,9 +167,9 @@ class Submitter:
             if not end.done():
                 end.set_result(None)  # its caller goes on when this asyncio task is done
             if not delivery.has_paused:
-                self.sending -= 1
-            if self._waiting:
-                self.admit()
+                self.turns.taken -= 1
+            if self.turns.waiting:
+                self.turns.admit()
             delivery.observer.ended()
 
     async def _fate(self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskSnapshot:
@@ -265,7 +235,7 @@ class Submitter:
         if subscription is not None:
             on_unconfirmed = delivery.observer.unconfirmed
             on_final = functools.partial(self._forget_with, subscription)
-        self.accepted.add(handle)
+        self.accepted[handle] = None
         handle.accept(
             delivery.request,
             delivery.lease,

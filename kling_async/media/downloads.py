@@ -21,6 +21,7 @@ from yarl import URL
 from kling_async.errors import DownloadFailed
 from kling_async.media.destinations import Destination, writer_for
 from kling_async.media.fetch_errors import FetchError, FetchRefused, LinkExpired, TransferBroken
+from kling_async.media.freed_memory import keep_freed_memory
 from kling_async.media.naming import NameTemplate
 from kling_async.media.network import AllowedHosts, CheckedResolver, host_of, parse_url, private_host_message
 from kling_async.media.responses import ResponseSource, check_status, within
@@ -205,21 +206,12 @@ class Downloads:
                 yield Answer(BytesSource(content), is_final=True)
                 return
             response = await self._request(url, {"Accept": f"{kind}/*"} | (version.headers(start) if version else {}))
+            rate = TransferRate(self._policy, response.content_length or 0, self._window)
             try:
-                yield self._judged(response, version, start)
+                with ResponseSource(response, rate) as source:
+                    yield _judged(source, response, version, start)
             finally:
                 response.close()  # no effect once the body is read; before that, the connection cannot be used again
-
-    def _judged(self, response: aiohttp.ClientResponse, version: FileVersion | None, start: int) -> Answer:
-        resumption = judge(version, start, response.status, response.headers) if version else None
-        if resumption is Resumption.AT_THE_END:
-            return Answer(BytesSource(b""), None, resumption)
-        if resumption is None:
-            check_status(response)
-            resumption = Resumption.WHOLE
-        size = response.content_length
-        source = ResponseSource(response, TransferRate(self._policy, size or 0, self._window))
-        return Answer(source, FileVersion.of(response.headers, size), resumption)
 
     @property
     def _window(self) -> float:
@@ -259,6 +251,7 @@ class Downloads:
             return await session.get(url, allow_redirects=False, proxy=proxy, headers=headers)
 
     def _open(self) -> aiohttp.ClientSession:
+        keep_freed_memory()
         http = self._http
         resolver = self._resolver = aiohttp.DefaultResolver()
         checked = CheckedResolver(resolver, self._allowed, self._proxy_hosts)
@@ -274,6 +267,18 @@ class Downloads:
         )
 
 
+def _judged(
+    source: ResponseSource, response: aiohttp.ClientResponse, version: FileVersion | None, start: int
+) -> Answer:
+    resumption = judge(version, start, response.status, response.headers) if version else None
+    if resumption is Resumption.AT_THE_END:
+        return Answer(BytesSource(b""), None, resumption)
+    if resumption is None:
+        check_status(response)
+        resumption = Resumption.WHOLE
+    return Answer(source, FileVersion.of(response.headers, response.content_length), resumption)
+
+
 async def _content_in(url: str, max_bytes: int) -> bytes | None:
     try:
         if len(url) < DECODED_IN_A_THREAD:
@@ -283,7 +288,7 @@ async def _content_in(url: str, max_bytes: int) -> bytes | None:
         raise FetchRefused(f"the file in its URL cannot be decoded: {error}") from None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _HostLimits:
     """
     Limits the transfers at a time: from each host, and from all.

@@ -2,7 +2,6 @@
 Files on the local disk: written under a temporary name, synced, and renamed into place.
 """
 
-import asyncio
 import contextlib
 import errno
 import hashlib
@@ -10,14 +9,14 @@ import os
 import secrets
 import time
 from pathlib import Path
-from typing import BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 import attrs
 
+from kling_async.media.disk_threads import in_disk_thread
 from kling_async.media.fetch_errors import DiskFull, FetchRefused
 from kling_async.media.naming import NameTemplate
 from kling_async.media.saved_files import SavedFile
-from kling_async.media.shielding import shielded
 from kling_async.media.streams import FileStream
 from kling_async.wire.tasks import File
 
@@ -27,6 +26,10 @@ OUT_OF_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """
 Error numbers of a full disk, and of a user whose quota is used up.
 """
+WRITTEN_AT_ONCE: Final = 512 * 1024
+"""
+Bytes that are written by one call in a thread; fewer at the end of a file.
+"""
 _ON_WINDOWS: Final = os.name == "nt"
 _SHARING_DELAYS: Final = (0.01, 0.05, 0.25, 1.0)
 
@@ -34,53 +37,82 @@ _SHARING_DELAYS: Final = (0.01, 0.05, 0.25, 1.0)
 async def write_to_folder(folder: Path, names: NameTemplate, file: File, stream: FileStream) -> SavedFile:
     """
     Write a file into *folder*. An older file of that name is replaced by the complete new one. Cancelling waits for a
-    rename that has begun, and leaves no partial file.
+    write or rename that has begun, and leaves no partial file.
 
     Raises:
         DiskFull: There is no space left.
         FetchRefused: It cannot be written.
     """
     path = folder / names.path(file.index, stream.ext)
-    digest = hashlib.sha256()
     try:
         with StagedFile(path, folder, names) as staged:
             while piece := await stream.read():
-                staged.write(piece)
-                digest.update(piece)
-            await shielded(asyncio.to_thread(staged.commit))
+                if staged.add(piece) >= WRITTEN_AT_ONCE:
+                    await in_disk_thread(staged.write)
+            await in_disk_thread(staged.commit)
     except OSError as error:  # those of the network are FetchError by now, so this is the disk
         kind = DiskFull if error.errno in OUT_OF_SPACE else FetchRefused
         raise kind(f"{path} could not be written: {error.strerror or error}") from None
-    return SavedFile(file.index, path, stream.length, digest.hexdigest(), kind=file.kind)
+    return SavedFile(file.index, path, stream.length, staged.sha256, kind=file.kind)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class StagedFile:
     """
-    A temporary file that takes the place of its target when it is complete. It is removed on leaving.
+    A temporary file that takes the place of its target when it is complete. It is created by the first `write`, and
+    removed on leaving. `write` and `commit` wait for the disk and compute the digest: call them in a thread.
     """
 
     _target: Path
     _folder: Path
     _names: NameTemplate
     _path: Path = attrs.field(init=False)
-    _file: BinaryIO = attrs.field(init=False)
+    _file: BinaryIO | None = attrs.field(default=None, init=False)
+    _pieces: list[bytes] = attrs.field(factory=list, init=False)  # that are still to be written
+    _length: int = attrs.field(default=0, init=False)  # of these
+    _sha256: Any = attrs.field(factory=hashlib.sha256, init=False)
 
     def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # some network disks report a full disk only here, and again
+                self._file.close()
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    @property
+    def sha256(self) -> str:
+        digits: str = self._sha256.hexdigest()
+        return digits
+
+    def add(self, piece: bytes) -> int:
+        """
+        Keep *piece* for the next `write`; return how many bytes are kept.
+        """
+        self._pieces.append(piece)
+        self._length += len(piece)
+        return self._length
+
+    def write(self) -> None:
+        """
+        Write the pieces that were added.
+        """
+        file = self._file = self._file or self._create()
+        for piece in self._pieces:
+            file.write(piece)
+            self._sha256.update(piece)
+        self._pieces, self._length = [], 0
+
+    def _create(self) -> BinaryIO:
         names = self._names
         if names.staging_dir is None:
             self._path = self._target.with_name(f".{self._target.name}.{names.mark or secrets.token_hex(8)}.part")
         else:
             self._path = self._staging_dir(names.staging_dir) / f"{secrets.token_hex(8)}.part"
         self._target.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("wb" if names.staging_dir is None and names.mark else "xb")
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        with contextlib.suppress(OSError):  # closing writes what is buffered, and a full disk raises again
-            self._file.close()
-        with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
+        return self._path.open("wb" if names.staging_dir is None and names.mark else "xb")
 
     def _staging_dir(self, name: str) -> Path:
         staging_dir = self._folder / name
@@ -89,17 +121,19 @@ class StagedFile:
             raise FetchRefused(f"{what}: save to a folder that all machines share")
         return staging_dir
 
-    def write(self, piece: bytes) -> None:
-        self._file.write(piece)  # in the event loop: it goes to the disk cache, faster than through a thread
-
     def commit(self) -> None:
         """
-        Sync the file and rename it to its target. This waits for the disk: call it in a thread.
+        Write the last pieces, sync the file and rename it to its target.
         """
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        self.write()
+        file = self._file
+        if file is None:
+            raise AssertionError("it was created")
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
         _replace(self._path, self._target)
+        self._file = None
         _sync_folder(self._target.parent)
 
 

@@ -5,9 +5,9 @@ Responses to downloads: checked by their status, and read within time limits; er
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Self
 
 import aiohttp
 import attrs
@@ -51,14 +51,20 @@ async def within(seconds: float, what: str) -> AsyncIterator[None]:
     """
     try:
         async with asyncio.timeout(seconds):
-            try:
+            with _fetch_errors():
                 yield
-            except (ValueError, aiohttp.NonHttpUrlClientError, aiohttp.ClientSSLError) as error:
-                raise FetchRefused(_describe(error)) from None
-            except (aiohttp.ClientError, OSError) as error:  # OSError: also timeouts and resets that are not wrapped
-                raise TransferBroken(_describe(error)) from None
     except TimeoutError:
         raise TransferBroken(f"{what} did not arrive within {seconds:g} s") from None
+
+
+@contextlib.contextmanager
+def _fetch_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, aiohttp.NonHttpUrlClientError, aiohttp.ClientSSLError) as error:
+        raise FetchRefused(_describe(error)) from None
+    except (aiohttp.ClientError, OSError) as error:  # OSError: also timeouts and resets that are not wrapped
+        raise TransferBroken(_describe(error)) from None
 
 
 def _describe(error: Exception) -> str:
@@ -90,14 +96,28 @@ def _is_all(content_range: str | None) -> bool:
     return match is not None and (match[2] is None or int(match[1]) + 1 == int(match[2]))
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class ResponseSource:
     """
-    The body of a response, which must not be too slow.
+    The body of a response, which must not be too slow. Use it in `with`.
+
+    One timer serves all reads of a response, since hundreds of pieces may arrive in a second: when it fires, it looks
+    how long the current read has waited.
     """
 
     _response: aiohttp.ClientResponse
     _rate: TransferRate
+    _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
+    _timer: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+    _waits_since: float | None = attrs.field(default=None, init=False)
+
+    def __enter__(self) -> Self:
+        self._timer = self._loop.call_later(self._rate.window, self._check)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     @property
     def size(self) -> int:
@@ -108,12 +128,20 @@ class ResponseSource:
         return hide_secrets(self._response.content_type, limit=60)
 
     async def read(self) -> bytes:
-        loop, rate = asyncio.get_running_loop(), self._rate
-        began = loop.time()
-        async with within(rate.window, "more of it"):
+        began = self._waits_since = self._loop.time()
+        with _fetch_errors():
             piece = await self._response.content.readany()
-        rate.add(len(piece), loop.time() - began)
-        problem = rate.problem() if piece else None
+        self._waits_since = None
+        self._rate.add(len(piece), self._loop.time() - began)
+        problem = self._rate.problem() if piece else None
         if problem is not None:
             raise TransferBroken(problem)
         return piece
+
+    def _check(self) -> None:
+        now, window = self._loop.time(), self._rate.window
+        ends = (now if self._waits_since is None else self._waits_since) + window
+        if ends > now:
+            self._timer = self._loop.call_at(ends, self._check)
+        else:
+            self._response.content.set_exception(TransferBroken(f"more of it did not arrive within {window:g} s"))

@@ -17,7 +17,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from kling_async.wire.endpoints.inputs import FileSource
 from kling_async.wire.field_metadata import WireForm, form_of, is_always_sent
-from kling_async.wire.json_text import SHARES_NAMES, with_shared_names
+from kling_async.wire.json_text import pack
 from kling_async.wire.result_lists import read_output, write_output
 from kling_async.wire.scalars import (
     exact_bool,
@@ -41,9 +41,21 @@ __all__ = ["read_request", "read_task", "write_request", "write_task"]
 R = TypeVar("R", bound=attrs.AttrsInstance)
 
 
-def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> TaskSnapshot:
+def read_task(
+    task: Mapping[str, Any],
+    *,
+    request_id: str | None = None,
+    known_id: str | None = None,
+    source: bytes | None = None,
+) -> TaskSnapshot:
     """
     Read one task of any known shape.
+
+    Args:
+        request_id: Of the answer.
+        known_id: The id of the task for which it was asked, if it is known. If the task has this id, it is not kept
+            twice.
+        source: The JSON from which *task* was read, and nothing else. It is kept as the task's raw form.
 
     Raises:
         ValueError: It has no readable id.
@@ -54,12 +66,18 @@ def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> Task
         raise ValueError("this is not a task: it has no readable id")
     status, word = read_word(fields.get("task_status"))
     known: dict[str, Any] = {name: read(fields[name], None) for name, read in _READERS.items() if name in fields}
+    raw: Mapping[str, Any] | bytes | None = source
+    if raw is None:
+        try:
+            raw = bytes(memoryview(pack(task)))  # a copy: what orjson returns takes 4 KiB, however short it is
+        except (TypeError, ValueError, RecursionError):  # it was not read from JSON
+            raw = task
     return TaskSnapshot(
-        task_id=task_id,
+        task_id=known_id if known_id == task_id else task_id,
         task_status=status,
         status_word=word,
         request_id=request_id or read_request_id(fields.get("request_id")),
-        raw=task if SHARES_NAMES else with_shared_names(task),
+        raw=raw,
         **known,
     )
 

@@ -4,7 +4,7 @@ Reads and writes JSON. Reading is forgiving: one bad character must not cost the
 
 import json
 import re
-import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 try:
@@ -12,12 +12,7 @@ try:
 except ImportError:  # the extra "fast" is not there, or not for this interpreter
     orjson = None  # type: ignore[assignment]
 
-__all__ = ["SHARES_NAMES", "dumps", "loads", "read_patiently", "with_shared_names"]
-
-SHARES_NAMES: Final = orjson is not None
-"""
-Whether `loads` itself returns one text for each name of a field.
-"""
+__all__ = ["dumps", "loads", "pack", "read_patiently"]
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -61,19 +56,16 @@ def read_patiently(body: bytes) -> Any:
     return value
 
 
-def with_shared_names(value: Any) -> Any:
-    """
-    Return a value that `loads` has read, with one text for each name of a field, whatever it was read from: answers are
-    kept while their tasks run, and their names would take a third of that memory.
-    """
-    if isinstance(value, dict):
-        return {sys.intern(name): with_shared_names(item) for name, item in value.items()}
-    return [with_shared_names(item) for item in value] if isinstance(value, list) else value
-
-
 def dumps(value: object) -> bytes:
     """
     Write JSON as compact UTF-8. Always with the standard library: the bytes are hashed, and numbers look different in
     others.
     """
     return _ENCODER.encode(value).encode()
+
+
+pack: Final[Callable[[Any], bytes]] = dumps if orjson is None else orjson.dumps
+"""
+Writes compact JSON that only `loads` will read, as fast as possible. Raises TypeError, ValueError or RecursionError for
+values that JSON cannot hold.
+"""

@@ -55,16 +55,24 @@ class RequestReader:
 
     Attributes:
         names: Of the fields that a request has.
+        construct: Makes a request of fields that it has, as they are.
     """
 
     def __init__(self, endpoint: Endpoint[Any]) -> None:
         known, inputs = attrs.fields_dict(endpoint.request_class), {each.field: each for each in endpoint.inputs}
         self.names: Final = frozenset(known)
         self._order = tuple(known)
-        self._construct = unexplained(endpoint.request_class)
+        self.construct: Final = unexplained(endpoint.request_class)
         self._readers = {name: _FieldReader.of(field, inputs.get(name)) for name, field in known.items()}
         self._texts = frozenset(name for name, reader in self._readers.items() if reader.keeps_text)
-        self._missing = {name: "" for name, field in known.items() if field.default is attrs.NOTHING}
+        self._missing: Mapping[str, str] = {name: "" for name, field in known.items() if field.default is attrs.NOTHING}
+
+    def is_plain(self, fields: Mapping[str, Any]) -> bool:
+        """
+        Return whether there is nothing to read in *fields*: all are text that is taken as it is, and none is missing or
+        empty. `construct` makes a request of them then, in a third of the time of `make`.
+        """
+        return self._texts.issuperset(fields) and all(fields.values()) and fields.keys() >= self._missing.keys()
 
     def make(
         self, fields: Mapping[str, Any], folder: Path, *, is_text: bool
@@ -72,8 +80,6 @@ class RequestReader:
         """
         Do what `make_request` does.
         """
-        if self._texts.issuperset(fields) and all(fields.values()):  # as in most lines: there is nothing to read
-            return self._construct({**self._missing, **fields}), ()
         given: dict[str, Any] = dict(self._missing)
         broken: list[BrokenRule] = []
         for name, value in fields.items():
@@ -91,7 +97,7 @@ class RequestReader:
                 broken.append(BrokenRule(name, shown(value), str(error)))
         if len(broken) > 1:
             broken.sort(key=lambda rule: self._order.index(rule.field))
-        return self._construct(given), tuple(broken)
+        return self.construct(given), tuple(broken)
 
 
 def make_request(

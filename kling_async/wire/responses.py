@@ -31,7 +31,7 @@ from kling_async.wire.error_answers import (
 )
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.json_text import loads
-from kling_async.wire.scalars import read_id, read_request_id
+from kling_async.wire.scalars import read_id, read_request_id, read_time
 from kling_async.wire.status import is_final
 from kling_async.wire.task_shapes import id_of_task, is_task
 from kling_async.wire.tasks import TaskSnapshot
@@ -48,11 +48,6 @@ __all__ = [
     "read_payload",
     "read_snapshot",
 ]
-
-_MARKS: Final = ("task_status", "status", "task_status_msg", "updated_at", "update_time")
-"""
-Fields of the vendor's two standards. Whenever a task changes, one of them does.
-"""
 
 PAGE_MAX: Final = 2000
 """
@@ -166,7 +161,8 @@ def read_news(answer: Answer, held: Mapping[str, TaskSnapshot | None]) -> tuple[
     seen: dict[str, TaskSnapshot] = {}
     for task_id, task in shown.items():
         if (snapshot := held[task_id]) is None or not _shows_the_same(task, snapshot):
-            snapshot = read_task(task, request_id=request_id)
+            known_id = None if snapshot is None else snapshot.task_id
+            snapshot = read_task(task, request_id=request_id, known_id=known_id)
         seen[task_id] = snapshot
     return seen, len(ids) - ids.count(None)
 
@@ -216,11 +212,14 @@ def _read_items(answer: Answer) -> tuple[list[Any], str | None]:
 
 
 def _shows_the_same(task: Mapping[str, Any], held: TaskSnapshot) -> bool:
-    # A final snapshot may still gain its pictures while all other fields stay. Lists show empty fields, others do not.
-    if is_final(held.task_status):
-        return False
-    known = held.raw
-    return not any((task.get(mark) or None) != (known.get(mark) or None) for mark in _MARKS)
+    # Whenever a task changes, so does its word, its message or its time. A final snapshot may still gain its pictures
+    # while these stay. Lists show empty fields, others do not.
+    return (
+        not is_final(held.task_status)
+        and (task.get("task_status") or task.get("status")) == held.status_word
+        and (task.get("task_status_msg") or "") == held.task_status_msg
+        and read_time(task.get("updated_at") or task.get("update_time") or 0, None) == held.updated_at
+    )
 
 
 def _says_not_found(error: InvalidRequest) -> bool:
@@ -268,7 +267,7 @@ def _read_task_of(payload: Mapping[str, Any], answer: Answer, *, known_id: str |
             task = {**data, "task_id": known_id}
     if task is None:
         raise unexpected("the answer holds no task", answer, payload)
-    snapshot = read_task(task, request_id=read_request_id(payload.get("request_id")))
+    snapshot = read_task(task, request_id=read_request_id(payload.get("request_id")), known_id=known_id)
     if known_id is None and not stands_in_path(snapshot.task_id):
         raise unexpected("the answer gives its task an id that cannot stand in a path", answer, payload)
     return snapshot

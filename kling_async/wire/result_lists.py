@@ -50,7 +50,7 @@ def read_output(value: Any, _: object) -> TaskOutput:
     """
     Read the result of a task. Of more than one list none is left out.
     """
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not value:  # it is empty while the task runs
         return _NO_OUTPUT
     listed, series = value.get("images"), value.get("series_images")
     images = _read_files(_with_series(listed, series) if series else listed, read_image)
@@ -87,7 +87,7 @@ def _read_files(items: Any, read: Callable[[Any, int], F | None]) -> tuple[F, ..
             found.append((place if index is None or index < 0 else index, file))
         if len(found) == FILES_MAX:
             break
-    if len({index for index, _ in found}) < len(found):
+    if len(found) > 1 and len({index for index, _ in found}) < len(found):
         found = [(place, file) for place, (_, file) in enumerate(found)]
     files = [file if file.index == index else attrs.evolve(file, index=index) for index, file in found]
     return tuple(sorted(files, key=operator.attrgetter("index")) if len(files) > 1 else files)

@@ -26,10 +26,20 @@ _WORDS: Final = {
 What each word of a status means. Only this table decides: polls, lists and callbacks all come here.
 """
 
+_SAME_WORDS: Final = {word: word for word in _WORDS}
+"""
+One text for each usual word, whatever answer it was read from: snapshots are kept while their tasks run.
+"""
+
 WORD_LENGTH: Final = 60
 """
 Characters of a status word that are shown.
 """
+
+# Python 3.11 looks up a member of an enum by a function, which would take most of the time of those below.
+_SUCCEEDED: Final = TaskStatus.SUCCEEDED
+_FAILED: Final = TaskStatus.FAILED
+_UNKNOWN: Final = TaskStatus.UNKNOWN
 
 _STEP: Final = {TaskStatus.SUBMITTED: 0, TaskStatus.PROCESSING: 1}
 
@@ -41,31 +51,31 @@ def read_word(value: object) -> tuple[TaskStatus, str]:
     """
     word = value if isinstance(value, str) else ""
     shown = word if word.isprintable() and len(word) <= WORD_LENGTH else shorten(one_line(word), WORD_LENGTH)
-    return _WORDS.get(word.casefold(), TaskStatus.UNKNOWN), shown
+    return _WORDS.get(word.casefold(), _UNKNOWN), _SAME_WORDS.get(shown, shown)
 
 
 def is_final(status: TaskStatus) -> bool:
     """
     Return whether a task with this *status* will never change again.
     """
-    return status is TaskStatus.SUCCEEDED or status is TaskStatus.FAILED  # hashing an enum is slow
+    return status is _SUCCEEDED or status is _FAILED  # hashing an enum is slow
 
 
 def is_settled(snapshot: TaskSnapshot) -> bool:
     """
     Return whether nothing is left to learn: it failed, or it succeeded and what it made is known.
     """
-    if snapshot.task_status is TaskStatus.SUCCEEDED:
+    if snapshot.task_status is _SUCCEEDED:
         made = snapshot.task_result
         return bool(made.images or made.videos or made.audios or made.voices or made.elements)
-    return snapshot.task_status is TaskStatus.FAILED
+    return snapshot.task_status is _FAILED
 
 
 def has_succeeded(snapshot: TaskSnapshot) -> bool:
     """
     Return whether it succeeded and its files are known.
     """
-    return snapshot.task_status is TaskStatus.SUCCEEDED and is_settled(snapshot)
+    return snapshot.task_status is _SUCCEEDED and is_settled(snapshot)
 
 
 def reason_of(failed: TaskSnapshot) -> str:

@@ -67,8 +67,8 @@ def canonical(task: Mapping[str, Any]) -> dict[str, Any]:
         _translate(fields)
     elif "task_status" not in fields:
         _translate(fields)
-    is_shown = any(fields[name] for name in _PLACES.intersection(fields))  # while a task runs, its results are empty
-    if is_shown and not _has_files(fields.get("task_result")):
+    shown = [name for name in _PLACES.intersection(fields) if fields[name]]  # while a task runs, its results are empty
+    if shown and not _has_files(fields.get("task_result")):
         results = {"images": _find_pictures(fields), **_typed_outputs(fields.get("outputs"))}
         if any(results.values()):
             fields["task_result"] = results

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeAlias
 import attrs
 
 from kling_async.errors import KlingError
+from kling_async.wire.json_text import loads
 from kling_async.wire.library import Element, Voice
 from kling_async.wire.notebook_html import html_of
 from kling_async.wire.redaction import shown_url
@@ -190,7 +191,8 @@ class TaskSnapshot:
         final_unit_deduction: Units taken, known once the task is final; None if the service does not say.
         final_balance_deduction: Money taken; it comes in place of units, or beside them.
         request_id: Of the answer from which this was read, for the vendor's support.
-        raw: The task as it was received, with the fields that this version does not know.
+        raw: The task as it was received, with the fields that this version does not know. It is kept as JSON, which
+            takes a third of the memory, and read anew each time that it is asked for.
         is_confirmed: False if it comes from a callback that could not be confirmed, because the service does not return
             the task. The callback came to an address that only the service was given, see `CallbackReceiver`.
     """
@@ -206,8 +208,15 @@ class TaskSnapshot:
     final_unit_deduction: Decimal | None = None
     final_balance_deduction: BalanceDeduction | None = None
     request_id: str | None = None
-    raw: Mapping[str, Any] = attrs.field(factory=dict, eq=False, hash=False, repr=False)
+    _raw: Mapping[str, Any] | bytes = attrs.field(factory=dict, eq=False, hash=False, repr=False)
     is_confirmed: bool = True
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """
+        See above.
+        """
+        return loads(self._raw) if isinstance(self._raw, bytes) else self._raw
 
     def _repr_html_(self) -> str:
         return html_of(self)

@@ -91,7 +91,7 @@ def read_callback(body: bytes) -> TaskSnapshot:
     """
     value = loads(body)
     if is_task(value):  # as the vendor sends it
-        return read_task(value)
+        return read_task(value, source=body)
     request_id = None
     for layer in _layers(value):
         request_id = request_id or read_request_id(layer.get("request_id"))

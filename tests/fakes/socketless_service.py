@@ -3,10 +3,9 @@ An emulated service without sockets, for whole clients in simulated time.
 """
 
 import asyncio
-import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
 import aiohttp
@@ -34,7 +33,9 @@ ORIGIN: Final = "https://service.example"
 
 @attrs.frozen
 class _Answer:
-    # As much of an aiohttp answer as a client looks at; it is its own content.
+    # As much of an aiohttp answer as a client looks at; it is its own content, and its connection is free at once.
+    closed: ClassVar[bool] = True
+
     status: int
     body: bytes
     headers: Mapping[str, str] = attrs.field(factory=dict)
@@ -135,10 +136,9 @@ class SocketlessService:
         }
         return KlingClient(settings.api_key, **{**fixed, **options})
 
-    @contextlib.asynccontextmanager
     async def request(
         self, method: str, url: URL, *, data: Any, headers: Mapping[str, str], timeout: Any, **_: Any
-    ) -> AsyncIterator[_Answer]:
+    ) -> _Answer:
         body = await take_body(data)
         async with asyncio.timeout(timeout.total):
             await asyncio.sleep(self._dice.uniform(*self._travel))
@@ -153,7 +153,7 @@ class SocketlessService:
             await asyncio.sleep(self._dice.uniform(*self._travel))
         if reply is None or "reset_after" in kinds:
             raise aiohttp.ServerDisconnectedError
-        yield _Answer(reply.status, reply.content(), reply.headers)
+        return _Answer(reply.status, reply.content(), reply.headers)
 
     def _answer(self, call: ApiRequest, faults: Sequence[Fault]) -> ApiResponse:
         is_refused = any(fault.kind == "bare_429" for fault in faults)

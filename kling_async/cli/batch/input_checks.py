@@ -16,7 +16,6 @@ from kling_async.cli.formatting import plural
 from kling_async.cli.request_checks import RequestChecks, in_words
 from kling_async.cli.terminal import print_error
 from kling_async.errors import BrokenRule
-from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.redaction import one_line, shorten
 
 __all__ = ["CheckResult", "KeyFilter", "check_input", "good_lines", "line_error", "line_numbers_of"]
@@ -38,13 +37,11 @@ class CheckResult:
     The result of checking all lines.
 
     Attributes:
-        most: The largest number of files that one request asks for.
         repeated: Numbers of lines with a key that an earlier line has for another request.
     """
 
     good: int = 0
     bad: int = 0
-    most: int = 0
     repeated: set[int] = attrs.field(factory=set)
 
 
@@ -134,8 +131,6 @@ async def _check(source: InputSource, checks: RequestChecks, on_valid: Callable[
             continue
         result.good += 1
         on_valid(line)
-        if (files := endpoint_of(type(request)).files(request)) > result.most:
-            result.most = files
         if line.key is not None and keys.add(line.key):
             suspects.add(line.key)
         if result.good % REPORT_EVERY == 0:

@@ -57,6 +57,7 @@ from kling_async.errors import (
 )
 from kling_async.media.naming import ROW_FIELDS
 from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.redaction import shorten
 
 __all__ = ["BatchRunner", "run_batch"]
@@ -102,7 +103,7 @@ async def run_batch(
             if service.is_emulated:
                 server = await stack.enter_async_context(resumable_emulator(service, journal))
             client = service.make_client(server, callback_server.receiver if callback_server is not None else None)
-            checks = RequestChecks(client.dialect, client.slots)
+            checks = RequestChecks(client.dialect, client.slots.limit)
             checked = await _check_all(source, checks, options)
             if callback_server is not None:
                 serving = callback_server.receiver.serve(callback_server.host, callback_server.port)
@@ -120,8 +121,14 @@ async def run_batch(
 
 async def _check_all(source: InputSource, checks: RequestChecks, options: BatchOptions) -> CheckResult:
     # Everything that can be checked before anything is sent.
-    checked = await check_input(source, checks, skips_invalid=options.skip_invalid)
-    check_name(options.name, ROW_FIELDS, files=checked.most)
+    most = 0
+
+    def note(line: InputLine) -> None:
+        nonlocal most
+        most = max(most, endpoint_of(type(line.request)).files(line.request))
+
+    checked = await check_input(source, checks, skips_invalid=options.skip_invalid, on_valid=note)
+    check_name(options.name, ROW_FIELDS, files=most)
     await make_ready(options.destination, writes=options.dask is None)
     return checked
 

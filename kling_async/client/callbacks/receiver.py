@@ -240,10 +240,11 @@ class CallbackReceiver:
         except ValueError as error:
             return self._refuse(400, type(error).__name__)  # its message may show what a stranger sent
         is_signed = signature is Signature.SIGNED
+        word = "signed" if is_signed else "unsigned"
         self.counts.received += 1
         self.counts.signed += is_signed
         self.counts.unsigned += not is_signed
-        _log.debug("a callback for submit %s (%s): %r", submit_key, signature.value, snapshot)
+        _log.debug("a callback for submit %s (%s): %r", submit_key, word, snapshot)
         self._deliver(submit_key, snapshot, is_signed and not self._confirms_all)
         return 200
 

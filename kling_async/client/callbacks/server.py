@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
@@ -56,9 +56,9 @@ SHUTDOWN_TIMEOUT: Final = 1.0
 Seconds that running requests get when the server stops.
 """
 
-LARGEST_PIECE: Final = 2**20
+LARGEST_PIECE: Final = 2**16
 """
-Bytes that a socket returns at once are fewer, so that the parser of such a piece never pauses its connection.
+Maximum number of bytes that are read from a connection at once.
 """
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -100,11 +100,14 @@ class _Server(web.Server):
     def __init__(self, take_whole: TakeWhole, answer: Handler) -> None:
         super().__init__(self._handle)
         self.take_whole = take_whole
+        # One for all connections, since each piece is processed before the next is read. An `asyncio.Protocol` would be
+        # given new bytes, cut from 256 KiB that the system may have to provide for each piece again.
+        self.buffer = memoryview(bytearray(LARGEST_PIECE))
         self._answer = answer
         self._idle: dict[_Connection | web.RequestHandler, None] = {}  # the longest idle first
         self._busy: set[web.RequestHandler] = set()
 
-    def __call__(self) -> BaseProtocol:  # type: ignore[override]  # it serves one connection, too
+    def __call__(self) -> asyncio.BufferedProtocol:  # type: ignore[override]  # it serves one connection, too
         return _Connection(self, self._loop)
 
     def make_handler(self) -> web.RequestHandler:
@@ -183,19 +186,19 @@ class _Server(web.Server):
             self._busy.discard(connection)
 
 
-class _Connection(BaseProtocol):
+class _Connection(asyncio.BufferedProtocol):
     # Answers POSTs that arrive in one piece; with the first other bytes aiohttp takes the connection over, for good.
 
     def __init__(self, server: _Server, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
         self._server = server
+        self._loop = loop
         self._used_at = loop.time()
         self._timer = loop.call_later(HEADER_TIMEOUT, self._close_if_idle)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+        self._transport = cast("asyncio.Transport", transport)  # those of uvloop do not inherit from it
         self._requests = HttpRequestParser(
-            self,
+            BaseProtocol(self._loop),  # which it would pause for pieces that are larger
             self._loop,
             LARGEST_PIECE,
             max_line_size=MAX_HEADER_SIZE,
@@ -205,15 +208,17 @@ class _Connection(BaseProtocol):
         )
         self._server.open(self)
 
-    def connection_lost(self, exc: BaseException | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio names it)
         self._timer.cancel()
         self._server.forget(self)
-        super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        transport = self.transport
-        if transport is None or transport.is_closing():
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 (asyncio names it)
+        return self._server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._transport.is_closing():
             return
+        data = bytes(self._server.buffer[:nbytes])
         try:
             messages, _, _ = self._requests.feed_data(data)
         except HttpProcessingError:
@@ -226,14 +231,11 @@ class _Connection(BaseProtocol):
             is_last = data.endswith(b"0\r\n\r\n" if message.chunked else body or b"\r\n\r\n")
             if is_plain and payload.is_eof() and is_last and not message.upgrade:
                 status = self._server.take_whole(message.url.path, message.headers, body)
-                transport.write(_answer(status, int(time.time())))
+                self._transport.write(_answer(status, int(time.time())))
                 self._used_at = self._loop.time()
                 self._server.note_used(self)
                 return
-        self._hand_over(transport, data)
-
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 (aiohttp calls it)
-        pass  # it was never paused
+        self._hand_over(data)
 
     def pause_writing(self) -> None:
         self.force_close()  # hundreds of answers were not read
@@ -242,23 +244,22 @@ class _Connection(BaseProtocol):
         """
         Close the connection at once.
         """
-        if self.transport is not None:
-            self.transport.abort()
+        self._transport.abort()
 
-    def _hand_over(self, transport: asyncio.Transport, data: bytes) -> None:
+    def _hand_over(self, data: bytes) -> None:
         self._timer.cancel()
         handler = self._server.make_handler()
         self._server.replace(self, handler)
-        transport.set_protocol(handler)
-        handler.connection_made(transport)
+        self._transport.set_protocol(handler)
+        handler.connection_made(self._transport)
         handler.data_received(data)
 
     def _close_if_idle(self) -> None:
         left = self._used_at + HEADER_TIMEOUT - self._loop.time()
         if left > 0:
             self._timer = self._loop.call_later(left, self._close_if_idle)
-        elif self.transport is not None:
-            self.transport.close()
+        else:
+            self._transport.close()
 
 
 @functools.lru_cache(maxsize=16)

@@ -42,7 +42,7 @@ async def waiting(client: KlingClient, count: int) -> None:
     """
     Wait until that many submits wait for their turn.
     """
-    await eventually(lambda: len(client.core.submitter._waiting) == count)
+    await eventually(lambda: len(client.core.submitter.turns.waiting) == count)
 
 
 async def test_others_wait_and_come_in_order(gate: asyncio.Event) -> None:
@@ -54,11 +54,11 @@ async def test_others_wait_and_come_in_order(gate: asyncio.Event) -> None:
         submitting = submits(client, 20)
         await waiting(client, 20 - WIDTH)
 
-        assert (WIDTH, WIDTH) == (len(client.core.submitter), client.core.submitter.sending)
+        assert (WIDTH, WIDTH) == (len(client.core.submitter), client.core.submitter.turns.taken)
         gate.set()
         handles = await asyncio.gather(*submitting)
         assert [task.task_id for task in server.ledger.tasks] == [handle.task_id for handle in handles]
-        assert 0 == client.core.submitter.sending
+        assert 0 == client.core.submitter.turns.taken
 
 
 async def test_cancelled_while_it_waits_for_its_turn(gate: asyncio.Event) -> None:
@@ -84,17 +84,17 @@ async def test_turn_of_a_cancelled_one_goes_to_the_next() -> None:
     A submit may be cancelled in the very iteration of the loop in which its turn has come.
     """
     async with emulator(OFFICIAL) as server, one_connection(server) as client:
-        submitter = client.core.submitter
-        submitter.sending = WIDTH
-        first, second = (asyncio.ensure_future(submitter.wait_for_turn()) for _ in range(2))
+        turns = client.core.submitter.turns
+        turns.taken = WIDTH
+        first, second = (asyncio.ensure_future(turns.wait()) for _ in range(2))
         await asyncio.sleep(0)
-        submitter.sending -= 1
-        submitter.admit()
+        turns.taken -= 1
+        turns.admit()
         first.cancel()
         await second
 
         assert first.cancelled()
-        assert not submitter._waiting
+        assert not turns.waiting
 
 
 async def test_one_that_is_tried_again_later_lets_others_have_their_turn() -> None:
@@ -108,12 +108,12 @@ async def test_one_that_is_tried_again_later_lets_others_have_their_turn() -> No
         [handle] = await asyncio.gather(*submits(client, 1))
 
         assert [handle.task_id] == [task.task_id for task in server.ledger.tasks]
-        assert (WIDTH, 0) == (len(client.core.submitter), client.core.submitter.sending)
+        assert (WIDTH, 0) == (len(client.core.submitter), client.core.submitter.turns.taken)
         for each in backing:
             each.cancel()
         await asyncio.gather(*backing, return_exceptions=True)
         await eventually(lambda: not len(client.core.submitter))
-        assert 0 == client.core.submitter.sending
+        assert 0 == client.core.submitter.turns.taken
 
 
 async def test_one_that_regains_its_slots_lets_others_have_their_turn() -> None:
@@ -126,7 +126,7 @@ async def test_one_that_regains_its_slots_lets_others_have_their_turn() -> None:
         refused = submits(client, 1, "harbour")
         await eventually(lambda: any(usage.waiting for usage in client.slots.values()))
 
-        assert (1, 0) == (len(client.core.submitter), client.core.submitter.sending)
+        assert (1, 0) == (len(client.core.submitter), client.core.submitter.turns.taken)
         refused[0].cancel()
         with pytest.raises(asyncio.CancelledError):
             await refused[0]

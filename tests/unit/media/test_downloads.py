@@ -12,6 +12,7 @@ import io
 import itertools
 import os
 import pickle
+import random
 import re
 import socket
 import stat
@@ -338,16 +339,17 @@ class TestSaving:
         """
         target = tmp_path / "t1-0.png"
         target.write_bytes(OTHER_PNG)
+        content, half = PNG + bytes(2 * local.WRITTEN_AT_ONCE), local.WRITTEN_AT_ONCE + 1
         half_sent, go_on = asyncio.Event(), asyncio.Event()
 
         async def slowly(request: web.BaseRequest) -> web.StreamResponse:
             response = web.StreamResponse()
-            response.content_length = len(PNG)
+            response.content_length = len(content)
             await response.prepare(request)
-            await response.write(PNG[:5000])
+            await response.write(content[:half])
             half_sent.set()
             await go_on.wait()
-            await response.write(PNG[5000:])
+            await response.write(content[half:])
             return response
 
         saving = asyncio.ensure_future(save_all(downloads, done(server.serve("/a", slowly)), tmp_path))
@@ -363,7 +365,22 @@ class TestSaving:
         go_on.set()
         await saving
 
-        assert files(tmp_path) == {"t1-0.png": PNG}
+        assert files(tmp_path) == {"t1-0.png": content}
+
+    async def test_a_file_that_is_written_in_parts(
+        self, server: FileServer, downloads: Downloads, tmp_path: Path
+    ) -> None:
+        """
+        A file that takes several writes is whole, and its digest is that of all of it.
+        """
+        content = PNG + random.Random(7).randbytes(3 * local.WRITTEN_AT_ONCE)
+
+        saved = await downloads.save_file(
+            Image(0, server.serve("/a", picture(content))), tmp_path, NameTemplate(NAME, "t1")
+        )
+
+        assert SavedFile(0, tmp_path / "t1-0.png", len(content), hashlib.sha256(content).hexdigest()) == saved
+        assert {"t1-0.png": content} == files(tmp_path)
 
     async def test_others_finish_before_a_failure_is_told(
         self, server: FileServer, downloads: Downloads, tmp_path: Path
@@ -945,6 +962,17 @@ class TestSlowness:
         await downloads.aclose()
 
         assert len(asked) == 1
+
+    @simulated
+    async def test_each_wait_has_all_its_time(self) -> None:
+        """
+        The limit for a piece counts from when the piece before it came.
+        """
+        content = PNG + bytes(1 << 20)
+        downloads = quick(attempts=1)
+        async with serving(sent(content, by=1 << 18, every=25.0)) as (url, _):
+            assert await downloads.read(Image(0, url)) == content
+        await downloads.aclose()
 
     @simulated
     async def test_slow_disk_is_not_the_servers_fault(self) -> None:
@@ -1958,6 +1986,37 @@ class TestCancelling:
             await saving
 
         assert ({} if error else {"t1-0.png": PNG}) == files(tmp_path)
+
+    async def test_in_the_middle_of_a_write(
+        self, server: FileServer, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A cancellation, and a second one, wait for the thread: then the partial file is gone.
+        """
+        write, hangs, go_on = local.StagedFile.write, asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def hang(staged: local.StagedFile) -> None:
+            write(staged)
+            loop.call_soon_threadsafe(hangs.set)
+            go_on.wait(5)
+
+        monkeypatch.setattr(local.StagedFile, "write", hang)
+        large = PNG + bytes(2 * local.WRITTEN_AT_ONCE)
+        saving = asyncio.ensure_future(save_all(downloads, done(server.serve("/a", picture(large))), tmp_path))
+        await hangs.wait()
+        (part,) = files(tmp_path).values()
+        assert large.startswith(part)
+
+        for _ in range(2):
+            saving.cancel()
+            await asyncio.wait([saving], timeout=0.01)
+            assert not saving.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+
+        assert {} == files(tmp_path)
 
     async def test_timeout_around_a_read(self, server: FileServer, downloads: Downloads) -> None:
         """

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import given, strategies as st
 
+from kling_async.wire.json_text import loads
 from kling_async.wire.tasks import Image, TaskStatus
 from kling_async.wire.webhooks import Signature, check_secret, make_token, read_callback, read_token, sign, verify
 
@@ -165,6 +166,16 @@ def test_enveloped_task_is_read(envelope: object) -> None:
 
     assert read_callback(json.dumps(TASK).encode()).task_result == seen.task_result
     assert ("t-1", "r-1") == (seen.task_id, seen.request_id)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"task_id": "t-1", "n": [1.50, 123456789012345678901]}', b'\xef\xbb\xbf{"id":"t","status":"\xff"}']
+)
+def test_raw_form_of_a_bare_task_is_what_was_received(body: bytes) -> None:
+    """
+    With all of its fields, also where a byte cannot be read.
+    """
+    assert loads(body) == read_callback(body).raw
 
 
 def test_new_standard_is_read() -> None:
