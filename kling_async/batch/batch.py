@@ -118,8 +118,8 @@ class Batch(UsedWithAsyncWith):
             JournalLocked: Another process works on it.
             JournalMismatch: Something was sent from it with another key, base URL or dialect, and `rebind` is not set;
                 or a later version created it.
-            JournalCorrupt: It is not a journal, damaged, or incomplete. A large one that was closed properly is checked
-                for damage beside the first work on it: then `add` and `run` raise this, before anything is sent.
+            JournalCorrupt: It is not a journal, damaged, or incomplete. Damage of a large one that was closed properly
+                may be found later: then `add` and `run` raise this, before anything is sent.
             StorageFull: There is no room for it.
             OSError: It cannot be opened or written.
         """
@@ -158,7 +158,6 @@ class Batch(UsedWithAsyncWith):
         """
         Add requests to the journal. Nothing is sent. A request that the journal has is not added again: it is known by
         its key, or by its content and the number of equal requests before it in this input.
-
         The input is read lazily and in constant memory. Requests that were added before an error stay added.
 
         Raises:
