@@ -9,14 +9,11 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Protocol, Self
 from urllib.parse import quote
 
 from kling_async.batch.lock import LockFile
 from kling_async.errors import JournalCorrupt, JournalLocked, JournalMismatch, KlingError, StorageFull
-
-if TYPE_CHECKING:
-    from kling_async.batch.soundness import SoundnessCheck
 
 __all__ = [
     "APPLICATION_ID",
@@ -153,6 +150,14 @@ class NotUnique(Exception):
     """
 
 
+class _Check(Protocol):  # a `SoundnessCheck`, which needs a `Database` itself
+    def wait(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
 class Database:
     """
     A connection to a journal's file. One thread uses it at a time.
@@ -167,7 +172,7 @@ class Database:
         self.path: Final = path
         self.home: Final = absolute(path).parent
         self.lock: Final = lock
-        self.soundness: SoundnessCheck | None = None
+        self.soundness: _Check | None = None
         self._connection = _connect(path, mode)
         self._files: Mapping[Path, os.stat_result] = {}
 

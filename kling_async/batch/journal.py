@@ -152,7 +152,7 @@ class Journal:
         Raises:
             JournalLocked: Another process has it open, or another program has been reading it.
             JournalMismatch: It is of another account, host or dialect, or of a later version.
-            JournalCorrupt: It is not a journal, is damaged, or is incomplete. The first change raises it for a large one.
+            JournalCorrupt: It is no journal, is damaged, or is incomplete. The first change raises it for a large one.
             StorageFull: There is no room.
             OSError: It cannot be opened or written.
         """

@@ -3,19 +3,16 @@ Checks a journal's file for damage: at once, or beside the first work on it.
 """
 
 import threading
-from typing import TYPE_CHECKING
 
 import attrs
 
+from kling_async.batch.database import Database
 from kling_async.errors import JournalCorrupt
-
-if TYPE_CHECKING:
-    from kling_async.batch.database import Database
 
 __all__ = ["SoundnessCheck", "check_sound"]
 
 
-def check_sound(database: "Database") -> None:
+def check_sound(database: Database) -> None:
     """
     Read the whole file.
 
@@ -40,7 +37,7 @@ class SoundnessCheck:
         RuntimeError: The system gives no thread.
     """
 
-    def __init__(self, database: "Database") -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="kling_async check", daemon=True)
