@@ -49,7 +49,7 @@ class _Known(Mapping[str, TaskSnapshot | None]):
         return len(self._watched)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class EndpointPoller:
     """
     The watched tasks of one endpoint.

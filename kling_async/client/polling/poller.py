@@ -28,7 +28,7 @@ __all__ = ["Poller"]
 _log = logging.getLogger(__name__)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Poller:
     """
     Keeps handles up to date while something waits for them; a failed poll is never a failed task.

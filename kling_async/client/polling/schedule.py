@@ -68,7 +68,7 @@ The same for a task alone, and for several that one request shows.
 """
 
 
-@attrs.define(eq=False, weakref_slot=False)
+@attrs.define(eq=False, repr=False, weakref_slot=False)
 class _Entry:
     task_id: str
     group: "SampleGroup"
@@ -85,7 +85,7 @@ class _Entry:
         return self.callback_at + 1.5 * (duration.typical if duration.is_known else grace)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class SampleGroup:
     """
     The tasks of one kind whose duration is unknown; it is dissolved once the duration is known.
@@ -103,7 +103,7 @@ class SampleGroup:
     last_polled_at: float = -math.inf
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class PollSchedule:
     """
     The next poll of each watched task. A task that was due has no next poll until `note_polled` schedules it.
@@ -298,7 +298,7 @@ class PollSchedule:
         group.duration.add(seconds)
         group.first_delay = min(self.policy.early * group.duration.typical, group.duration.shortest)
         group.ticket = 0
-        later = now + HEAD_START * self._interval(entry, now)
+        later = now + HEAD_START * self._interval(entry, now) if group.entries else now
         while group.entries:
             _, sampled = group.entries.popitem(last=False)
             self._book(sampled, max(later, sampled.since + group.first_delay))

@@ -702,7 +702,7 @@ async def test_many_accepted_rows_are_taken_over_a_few_at_a_time(tmp_path: Path)
             most = known = 0
             while known < count:
                 await asyncio.sleep(0)
-                taken = len(batch._client.core.submitter.accepted)
+                taken = len(batch._client.core.tasks.running)
                 most, known = max(most, taken - known), taken
 
                 assert 0 == server.ledger.creates_received
