@@ -61,7 +61,7 @@ class _AttemptEnded(Exception):
         self.may_retry = may_retry
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class Attempts:
     """
     Brings rows of one run to their outcomes.

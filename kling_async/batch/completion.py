@@ -20,7 +20,7 @@ from kling_async.wire.tasks import TaskResult, TaskSnapshot
 __all__ = ["Outcomes", "make_done", "read_request"]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Outcomes:
     """
     Creates the outcomes of one run.

@@ -33,7 +33,7 @@ class _Submit(Protocol):
     is_over: bool
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RunControl:
     """
     Records which rows a run serves, and whether it still submits.

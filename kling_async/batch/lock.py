@@ -24,7 +24,7 @@ _ON_WINDOWS: Final = os.name == "nt"
 _CLOSED: Final = -1  # in place of a descriptor whose number the system may have given to another file
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class LockFile:
     """
     A locked file, whose size is a reserve.

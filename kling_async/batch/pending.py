@@ -28,7 +28,7 @@ async def read_rows(journal: Journal, *states: State) -> AsyncIterator[Row]:
         after = page[-1].position
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class PendingRows:
     """
     Reads the rows of one run.

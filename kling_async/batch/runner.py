@@ -30,7 +30,7 @@ Tasks of an earlier run that are resumed in one iteration of the event loop, whi
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Runner:
     """
     Serves the rows of a journal, each until it has an outcome.

@@ -65,7 +65,7 @@ async def check_saving(
     return destination.absolute() if is_remote and isinstance(destination, Path) else destination
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class CollidingKeys:
     """
     Finds rows whose key equals that of an earlier row on some file systems, so that both would be saved to one file.
@@ -89,7 +89,7 @@ class CollidingKeys:
         return position in self._found
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class Saver:
     """
     The common part of both savers; used in `async with` for one run.
@@ -174,7 +174,7 @@ class Saver:
         )
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class LocalSaver(Saver):
     """
     Saves files in this process; an executor calls the function.
@@ -209,7 +209,7 @@ class LocalSaver(Saver):
             raise _process_failed(describe_error(error), task_id, saved) from error
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class RemoteSaver(Saver):
     """
     Lets a remote executor download and save files and call the function.

@@ -23,7 +23,7 @@ from kling_async.wire.tasks import TaskSnapshot
 __all__ = ["RowBudget", "count_end"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RowBudget:
     """
     The budget for the rows of one run.

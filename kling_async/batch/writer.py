@@ -33,7 +33,7 @@ Seconds that a commit waits for further changes: one commit of many is far cheap
 _log = logging.getLogger(__name__)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _Write(Generic[C]):
     changes: Sequence[C]
     is_durable: bool

@@ -11,8 +11,8 @@ import typer
 
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.terminal import print_error
-from kling_async.errors import BrokenRule, InvalidRequest
-from kling_async.media.input_files import ReferenceCache, read_inputs
+from kling_async.errors import BrokenRule
+from kling_async.policy.arguments import slots_rule
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, may_have_files
 from kling_async.wire.endpoints.registry import endpoint_of
@@ -20,7 +20,7 @@ from kling_async.wire.redaction import one_line
 
 if TYPE_CHECKING:
     from kling_async.client.client import KlingClient
-    from kling_async.client.limits.limiter import Slots
+    from kling_async.media.input_files import ReferenceCache
     from kling_async.media.storage import Storage
 
 __all__ = ["RequestChecks", "check_requests", "in_words", "make_folder", "make_ready", "usage_error"]
@@ -32,11 +32,14 @@ _FACTS_KEPT: Final = 1000  # of pictures; a few words each
 class RequestChecks:
     """
     The rules that requests must keep. A reference image that many requests share is read once.
+
+    Attributes:
+        slots: The number of slots that was set, if any.
     """
 
     dialect: Dialect
-    slots: "Slots"
-    _files: ReferenceCache = attrs.field(factory=lambda: ReferenceCache(_FACTS_KEPT, keeps_text=False), init=False)
+    slots: int | None
+    _files: "ReferenceCache | None" = attrs.field(default=None, init=False)
 
     async def broken(self, request: TaskRequest) -> tuple[BrokenRule, ...]:
         """
@@ -44,6 +47,9 @@ class RequestChecks:
         """
         broken = self.broken_without_files(request)
         if broken is None:
+            from kling_async.media.input_files import ReferenceCache, read_inputs  # noqa: PLC0415 (most have no files)
+
+            self._files = self._files or ReferenceCache(_FACTS_KEPT, keeps_text=False)
             _, broken = await read_inputs(request, self.dialect, self._files)
             return self._with_slots(endpoint_of(type(request)), request, broken)
         return broken
@@ -60,16 +66,12 @@ class RequestChecks:
     def _with_slots(
         self, endpoint: Endpoint[Any], request: TaskRequest, broken: tuple[BrokenRule, ...]
     ) -> tuple[BrokenRule, ...]:
-        if self.slots.limit is None:
+        if self.slots is None:
             return broken
         slots: object = endpoint.slots(request)
-        if not isinstance(slots, int) or (broken and any(rule.value == repr(slots) for rule in broken)):
+        if not isinstance(slots, int) or any(rule.value == repr(slots) for rule in broken):
             return broken  # n itself is wrong
-        try:
-            self.slots.check(slots)
-        except InvalidRequest as error:
-            return (*broken, *error.broken)
-        return broken
+        return (*broken, slots_rule(slots, self.slots)) if slots > self.slots else broken
 
 
 async def check_requests(client: "KlingClient", requests: Sequence[TaskRequest], *, has_options: bool = True) -> None:
@@ -77,7 +79,7 @@ async def check_requests(client: "KlingClient", requests: Sequence[TaskRequest],
     Print each rule that *requests* break, once; end the command if there is one. With *has_options* a field is called
     by the name of its option.
     """
-    checks = RequestChecks(client.dialect, client.slots)
+    checks = RequestChecks(client.dialect, client.slots.limit)
     lines: dict[str, None] = {}  # a set that keeps its order
     for number, request in enumerate(requests, 1):
         for rule in await checks.broken(request):

@@ -15,17 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from kling_async.cli.formatting import count_files, describe_files, plural
+from kling_async.cli.live_output import LiveOutput, progress_bar, retry_line, width_of_names
 from kling_async.cli.task_board import TaskBoard, TaskRow, TaskStage
-from kling_async.cli.terminal import (
-    STATUS_STYLES,
-    LiveOutput,
-    PlainOutput,
-    is_interactive,
-    progress_bar,
-    repeating,
-    retry_line,
-    width_of_names,
-)
+from kling_async.cli.terminal import STATUS_STYLES, PlainOutput, is_interactive, repeating
 from kling_async.errors import WaitTimeout
 from kling_async.wire.redaction import one_line
 

@@ -5,12 +5,9 @@ Prints tasks: as a table on a terminal, otherwise as JSON or plain lines.
 import json
 import sys
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from kling_async.cli.formatting import format_units
 from kling_async.cli.json_output import seconds_of, status_of, task_facts
@@ -19,6 +16,9 @@ from kling_async.client.handle import failure_of
 from kling_async.errors import KlingError
 from kling_async.wire.redaction import one_line
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
+
+if TYPE_CHECKING:
+    from kling_async.cli.task_table import TaskTable
 
 __all__ = ["ListedTask", "TaskListing"]
 
@@ -76,7 +76,7 @@ class TaskListing:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._table = None if as_json or not is_interactive(sys.stdout) else _table()
+        self._table = None if as_json or not is_interactive(sys.stdout) else _make_table()
 
     def __enter__(self) -> Self:
         return self
@@ -84,8 +84,8 @@ class TaskListing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._table is not None and self._table.row_count:
-            Console(file=sys.stdout).print(self._table)
+        if self._table is not None:
+            self._table.print(sys.stdout)
 
     def add(self, task: ListedTask) -> None:
         if self._as_json:
@@ -94,9 +94,8 @@ class TaskListing:
         elif self._table is None:
             write_line(sys.stdout, _line(task))
         else:
-            status, *numbers, message = task.cells
-            style = STATUS_STYLES[task.snapshot.task_status] if task.snapshot is not None else ""
-            self._table.add_row(one_line(task.task_id), Text(status, style), *numbers, Text(message))
+            status = task.snapshot.task_status if task.snapshot is not None else None
+            self._table.add(one_line(task.task_id), *task.cells, style="" if status is None else STATUS_STYLES[status])
 
 
 def _line(task: ListedTask) -> str:
@@ -110,11 +109,7 @@ def _nouns(count: str, noun: str) -> str:
     return f"{noun} " if count == "1" else f"{noun}s"
 
 
-def _table() -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("Task", no_wrap=True)
-    table.add_column("Status", no_wrap=True)
-    for name in ("Seconds", "Files", "Units"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Message", ratio=1, overflow="fold")
-    return table
+def _make_table() -> "TaskTable":
+    from kling_async.cli.task_table import TaskTable  # noqa: PLC0415 (plain lines do without rich)
+
+    return TaskTable()

@@ -104,7 +104,7 @@ class _ObserverFailed(Exception):
         self.error = error
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class Delivery:
     """
     Brings one request to the service, as exactly once as the service makes that possible.
@@ -130,7 +130,7 @@ class Delivery:
     counterpart: Endpoint[Any] | None = None
     has_paused: bool = attrs.field(default=False, init=False)
     on_pause: "Callable[[Delivery], object]" = attrs.field(default=bool, init=False)  # does nothing
-    body: RequestBody | None = attrs.field(default=None, repr=False)
+    body: RequestBody | None = None
     _transport: Transport
     _is_announced: bool = attrs.field(default=False, init=False)  # to the observer, and not withdrawn
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["DeliveryFactory", "body_of"]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class DeliveryFactory:
     """
     Makes the deliveries of one client.

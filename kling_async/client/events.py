@@ -131,7 +131,7 @@ class TaskEvent:
 OnEvent: TypeAlias = Callable[[TaskEvent], object]
 
 
-@attrs.define(eq=False, weakref_slot=False)
+@attrs.define(eq=False, repr=False, weakref_slot=False)
 class TaskEvents:
     """
     Publishes the events of one submit and its task.
@@ -189,7 +189,7 @@ Publishes nothing.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class EventPublisher:
     """
     Publishes to one client's listener, if it has one.

@@ -53,7 +53,7 @@ iteration before.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Deadlines:
     """
     The time limits of a client's exchanges. They share one timer: hardly any limit is ever reached, and a timer for
@@ -90,7 +90,7 @@ class Deadlines:
             deadline.check()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Deadline:
     """
     Cancels the code in its `with` block when the time is over, and turns that into a TimeoutError. It expires only
@@ -247,7 +247,7 @@ class RequestBody(aiohttp.Payload):
         self.has_left = True
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class PartialAnswer:
     """
     What has arrived of an answer so far.

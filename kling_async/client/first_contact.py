@@ -15,7 +15,7 @@ Minimum seconds for an attempt to connect, also for the last one.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class FirstContact:
     """
     The connections to one host.

@@ -31,7 +31,7 @@ The vendor's last page of tasks.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class KnownTasks:
     """
     One handle for each task, for as long as a program or the client itself keeps it.
@@ -39,6 +39,9 @@ class KnownTasks:
     Args:
         open: Opens the client, or raises what keeps it from being used.
         watch: Has a handle's task polled.
+
+    Attributes:
+        running: The handles of running tasks that this client has submitted or taken over: it keeps them itself.
     """
 
     _transport: Transport
@@ -48,6 +51,7 @@ class KnownTasks:
     _open: Callable[[], None]
     _watch: Callable[[TaskHandle], None]
     _timeouts: Timeouts = attrs.field(factory=Timeouts, init=False)
+    running: dict[str, TaskHandle] = attrs.field(factory=dict, init=False)
     _handles: "weakref.WeakValueDictionary[str, TaskHandle]" = attrs.field(
         factory=weakref.WeakValueDictionary, init=False
     )
@@ -57,34 +61,52 @@ class KnownTasks:
         """
         As `KlingClient.unfinished`.
         """
-        return tuple(handle for handle in self._handles.values() if not handle.is_settled)
+        known = {**self._handles, **self.running}
+        return tuple(handle for handle in known.values() if not handle.is_settled)
 
     def handle(
-        self, task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT, events: TaskEvents | None = None
+        self,
+        task_id: str,
+        endpoint: Endpoint[Any] = DEFAULT_ENDPOINT,
+        events: TaskEvents | None = None,
+        *,
+        is_running: bool = False,
     ) -> TaskHandle:
         """
-        Return the handle of a task; *endpoint* and *events* are those of a new one.
+        Return the handle of a task; *endpoint* and *events* are those of a new one. With *is_running*, it is one of
+        `running` from now on, until `forget` is called.
 
         Raises:
             InvalidRequest: No task can have this id.
         """
-        handle = self._handles.get(task_id)
+        handle = self.running.get(task_id) or self._handles.get(task_id)
         if handle is None:
             endpoint.one(task_id)  # rejects text that cannot be an id
             if events is None:
                 events = self._publisher.pick_up(task_id, endpoint)
-            handle = self._handles[task_id] = TaskHandle(task_id, None, self._watch, events, endpoint, self._timeouts)
+            handle = TaskHandle(task_id, None, self._watch, events, endpoint, self._timeouts)
             if self._spending.budget is not None:
                 handle.charge = self._spending.pick_up(task_id, endpoint)
             else:
                 handle.charge = self._spending.ended.get(task_id)
+            if not is_running:
+                self._handles[task_id] = handle
+        if is_running:
+            self.running[task_id] = handle
         return handle
+
+    def forget(self, handle: TaskHandle) -> None:
+        """
+        Keep the handle of a running task only for as long as a program does.
+        """
+        del self.running[handle.task_id]
+        self._handles[handle.task_id] = handle
 
     def events_of(self, task_id: str) -> TaskEvents:
         """
         Return the events of a task.
         """
-        handle = self._handles.get(task_id)
+        handle = self.running.get(task_id) or self._handles.get(task_id)
         return handle.events if handle is not None else self._publisher.pick_up(task_id)
 
     async def get(self, task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT) -> TaskSnapshot:

@@ -38,7 +38,7 @@ The share of all requests that belong to no journal.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Book:
     """
     The book of a budget: what is reserved and spent, by share. Every change is one step under the lock.
@@ -285,7 +285,7 @@ class Book:
         return f"{self.limit}" if self.per is None else f"{self.limit} per {self.per:g} s"
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Share:
     """
     A part of what counts in a budget: that of one journal, or of all clients. The budget's lock guards it.
@@ -354,7 +354,7 @@ class ReservationState(enum.Enum):
     RELEASED = enum.auto()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Reservation:
     """
     What is reserved in a budget for one request.

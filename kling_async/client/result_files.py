@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ResultFiles"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ResultFiles:
     """
     The files of one client's tasks. The downloader is loaded with the first: many programs fetch none.

@@ -21,7 +21,7 @@ from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 __all__ = ["Charge", "Spending"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Spending:
     """
     What one client spends.
@@ -55,7 +55,7 @@ class Spending:
         return Charge(self, kind, tuple(found)) if found else None
 
 
-@attrs.define(eq=False, weakref_slot=False)
+@attrs.define(eq=False, repr=False, weakref_slot=False)
 class Charge:
     """
     What one submit or paid call is charged: first the most that it may cost, in the end what was billed.

@@ -28,7 +28,7 @@ Seconds that a task may seem older than its request: the service reports its tim
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Submission:
     """
     The known facts about one submit's fate. Times are seconds of the loop's clock.

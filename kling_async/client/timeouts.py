@@ -27,7 +27,7 @@ Number of different time limits from which on those without waits are forgotten.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Timeouts:
     """
     The waits of one client that have a time limit.

@@ -65,7 +65,7 @@ could be a part of any word.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Transport:
     """
     Speaks HTTP for one account at one host; lives as long as its client.
@@ -81,20 +81,20 @@ class Transport:
     http: HttpOptions
     retry: RetryPolicy
     keepalive: float
-    _credentials: Credentials = attrs.field(repr=False)
-    _borrowed: aiohttp.ClientSession | None = attrs.field(default=None, repr=False)
+    _credentials: Credentials
+    _borrowed: aiohttp.ClientSession | None = None
     is_kling_api: bool = attrs.field(default=False, init=False)
-    _sessions: dict[float, aiohttp.ClientSession] = attrs.field(factory=dict, init=False, repr=False)
+    _sessions: dict[float, aiohttp.ClientSession] = attrs.field(factory=dict, init=False)
     _kept_for: float | None = attrs.field(default=None, init=False)  # seconds, as the service said last
     _is_kept: bool = attrs.field(default=True, init=False)  # no create was lost, which could disprove that
-    _contact: FirstContact = attrs.field(init=False, repr=False)
-    _deadlines: Deadlines = attrs.field(factory=Deadlines, init=False, repr=False)
-    _gate: Semaphore = attrs.field(init=False, repr=False)
-    _creates: Semaphore = attrs.field(init=False, repr=False)  # creates that wait at the gate
-    _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
-    _token: Token | None = attrs.field(default=None, init=False, repr=False)
-    _headers: CIMultiDict[str] = attrs.field(factory=CIMultiDict[str], init=False, repr=False)  # with that token
-    _clock_offset: float = attrs.field(default=0.0, init=False, repr=False)
+    _contact: FirstContact = attrs.field(init=False)
+    _deadlines: Deadlines = attrs.field(factory=Deadlines, init=False)
+    _gate: Semaphore = attrs.field(init=False)
+    _creates: Semaphore = attrs.field(init=False)  # creates that wait at the gate
+    _secrets: tuple[str, ...] = attrs.field(init=False)
+    _token: Token | None = attrs.field(default=None, init=False)
+    _headers: CIMultiDict[str] = attrs.field(factory=CIMultiDict[str], init=False)  # with that token
+    _clock_offset: float = attrs.field(default=0.0, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:

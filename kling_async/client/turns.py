@@ -10,7 +10,7 @@ import attrs
 __all__ = ["Turns"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Turns:
     """
     The submits that are being sent, and those that wait for their turn. A submit that is sent takes three times the

@@ -288,7 +288,7 @@ async def _content_in(url: str, max_bytes: int) -> bytes | None:
         raise FetchRefused(f"the file in its URL cannot be decoded: {error}") from None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _HostLimits:
     """
     Limits the transfers at a time: from each host, and from all.

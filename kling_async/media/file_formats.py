@@ -213,7 +213,7 @@ def _webp(data: bytes, at: int) -> tuple[int, _Step | None]:
     return at + 8 + int.from_bytes(data[at + 4 : at + 8], "little"), _end
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Wav(_OpenEnded):
     _place: int = 0  # in the file
     _stated_end: int | None = None  # of the file; None if it is unknown
@@ -261,7 +261,7 @@ Boxes that may follow when all required ones have come; anything else is data th
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Boxes(_OpenEnded):
     _missing: set[bytes] = attrs.field(factory=lambda: {b"ftyp", b"moov", b"mdat"})
     _last: bytes = b""
@@ -305,7 +305,7 @@ def _counts_in(frame: bytes) -> tuple[int, int]:
     return max(1, frames), next(numbers) if flags & 2 else 0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Mp3(_OpenEnded):
     _count: int = 0
     _length: int = 0

@@ -112,7 +112,7 @@ def attempts_at(url: str) -> int:
     return ATTEMPTS if _RETRYING.isdisjoint(protocols) else ATTEMPTS_AROUND_RETRIES
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class OpenedFileSystem:
     """
     A file system of fsspec's.

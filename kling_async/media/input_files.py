@@ -70,7 +70,7 @@ class Reference:
     sha256: str | None = None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ReferenceCache:
     """
     Files that were read lately: thousands of requests may share one, and it is read once.

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Final
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import attrs
 
@@ -245,6 +244,8 @@ def local_folder(place: str) -> Path | None:
         return Path(place)
     parts = urlsplit(place)
     if parts.scheme in ("file", "local") and parts.netloc in ("", "localhost"):
+        from urllib.request import url2pathname  # noqa: PLC0415 (it loads HTTP)
+
         return Path(url2pathname(parts.path))
     return None
 

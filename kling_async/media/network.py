@@ -80,7 +80,7 @@ def private_host_message(kind: Network, where: str) -> str:
     return f"its address is private: {where} ({kind.value}); {advice}"
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class CheckedResolver(AbstractResolver):
     """
     Resolves names to allowed addresses only. aiohttp connects to exactly the addresses that are checked here, so a name

@@ -96,7 +96,7 @@ def _is_all(content_range: str | None) -> bool:
     return match is not None and (match[2] is None or int(match[1]) + 1 == int(match[2]))
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ResponseSource:
     """
     The body of a response, which must not be too slow. Use it in `with`.

@@ -33,7 +33,7 @@ class SaveOutcome:
     error: DownloadFailed | StorageFull | None = None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class LinkRefresher:
     """
     Reads the task again for fresh URLs: at most once for all files of one call.

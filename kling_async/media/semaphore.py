@@ -16,7 +16,7 @@ from kling_async.policy.arguments import check_whole
 __all__ = ["Semaphore"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Semaphore:
     """
     Admits *width* coroutines at a time, first come, first served: `async with semaphore: ...`.
@@ -30,7 +30,7 @@ class Semaphore:
 
     width: int
     _free: int = attrs.field(init=False)
-    _waiting: "OrderedDict[asyncio.Future[None], None]" = attrs.field(factory=OrderedDict, init=False, repr=False)
+    _waiting: "OrderedDict[asyncio.Future[None], None]" = attrs.field(factory=OrderedDict, init=False)
 
     def __attrs_post_init__(self) -> None:
         check_whole("width", self.width)  # a validator of attrs would make each assignment slow

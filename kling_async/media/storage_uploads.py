@@ -29,7 +29,7 @@ from kling_async.media.naming import NameTemplate
 __all__ = ["TempFile", "put_file"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class TempFile:
     """
     A file on its way to a storage, in a temporary file of this machine that is removed on leaving.

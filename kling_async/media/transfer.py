@@ -63,7 +63,7 @@ class _NoRest(TransferBroken):
     """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Transfer:
     """
     A `ByteSource` that asks for the rest after a break, if the server can tell that it is of the same version; use it

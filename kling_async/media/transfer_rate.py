@@ -9,7 +9,7 @@ from kling_async.policy.policies import DownloadPolicy
 __all__ = ["TransferRate"]
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class TransferRate:
     """
     Bytes of one download that arrived, and seconds spent waiting for them. Time in which the reader was busy with

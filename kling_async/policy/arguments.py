@@ -28,6 +28,7 @@ __all__ = [
     "is_quoted",
     "refuse",
     "shown_url",
+    "slots_rule",
     "url_rule",
     "valid_between",
     "valid_flag",
@@ -127,6 +128,14 @@ def valid_between(
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def slots_rule(n: int, limit: int) -> BrokenRule:
+    """
+    Return the rule that a request breaks which takes *n* slots, more than the *limit* that was set.
+    """
+    rule = f"the request takes {n} slots, and there are {limit}: ask for less, or raise the client's limit"
+    return BrokenRule("slots", str(limit), rule)
 
 
 # Other kinds

@@ -8,7 +8,6 @@ same. `Dialect.load` is the only function of `wire` that reads a file.
 import json
 import math
 import os
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hints
@@ -197,6 +196,8 @@ def read_dialect(text: str, name: str) -> Dialect:
         InvalidRequest: It is not TOML, or breaks rules.
     """
     try:
+        import tomllib  # noqa: PLC0415 (most programs load no file)
+
         given: dict[str, Any] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"{name}: is not a TOML file: {hide_secrets(str(error))}") from None

@@ -40,7 +40,7 @@ class NoRoute:
     """
 
     framework: str
-    words: Mapping[str, re.Pattern[str]]
+    words: Mapping[str, str]
     needs: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
     is_all: bool = False
@@ -53,70 +53,69 @@ class NoRoute:
             return False
         return all(
             (name in self.may and payload.get(name) is None)
-            or (isinstance(text := payload.get(name), str) and words.fullmatch(text[:LONGEST]) is not None)
+            or (
+                isinstance(text := payload.get(name), str)
+                and re.fullmatch(words, text[:LONGEST], re.DOTALL) is not None
+            )
             for name, words in self.words.items()
         )
-
-
-def _words(**patterns: str) -> dict[str, re.Pattern[str]]:
-    return {name: re.compile(pattern, re.DOTALL) for name, pattern in patterns.items()}
 
 
 _NO_METHOD: Final = "Not Found|Method Not Allowed"
 
 NO_ROUTE: Final = (
-    NoRoute(framework="FastAPI or Starlette", words=_words(detail=_NO_METHOD), is_all=True),
+    NoRoute(framework="FastAPI or Starlette", words={"detail": _NO_METHOD}, is_all=True),
     # The vendor itself answers like this for an unknown path.
     NoRoute(
         framework="Spring",
-        words=_words(
-            error=_NO_METHOD,
-            message="|Not Found|No message available|No (?:static resource|handler found|endpoint) .*|"
+        words={
+            "error": _NO_METHOD,
+            "message": "|Not Found|No message available|No (?:static resource|handler found|endpoint) .*|"
             "Request method '[A-Z]+' (?:is )?not supported",
-        ),
+        },
         needs=frozenset({"timestamp", "status", "path"}),
         may=frozenset({"message"}),
     ),
     NoRoute(
         framework="Spring or ASP.NET",  # problem details, RFC 9457
-        words=_words(
-            title=_NO_METHOD,
-            detail="No (?:static resource|endpoint) .*|Method '[A-Z]+' is not supported.*|No route found for .*",
-        ),
+        words={
+            "title": _NO_METHOD,
+            "detail": "No (?:static resource|endpoint) .*|Method '[A-Z]+' is not supported.*|No route found for .*",
+        },
         needs=frozenset({"type", "status"}),
         may=frozenset({"detail"}),
     ),
-    NoRoute(framework="Symfony", words=_words(detail="No route found for .*"), needs=frozenset({"type", "status"})),
+    NoRoute(framework="Symfony", words={"detail": "No route found for .*"}, needs=frozenset({"type", "status"})),
     NoRoute(
-        framework="NestJS", words=_words(message="Cannot (?:GET|POST) /.*", error="Not Found"), may=frozenset({"error"})
+        framework="NestJS", words={"message": "Cannot (?:GET|POST) /.*", "error": "Not Found"}, may=frozenset({"error"})
     ),
-    NoRoute(framework="Fastify", words=_words(message="Route (?:GET|POST):/.* not found", error="Not Found")),
-    NoRoute(framework="Echo or Amazon API Gateway", words=_words(message=_NO_METHOD), is_all=True),
-    NoRoute(framework="Micronaut", words=_words(message="Not Found"), needs=frozenset({"_links"})),
-    NoRoute(framework="Kong", words=_words(message="no Route matched with those values")),
-    NoRoute(framework="APISIX", words=_words(error_msg="404 Route Not Found")),
-    NoRoute(framework="gRPC-Gateway", words=_words(message=_NO_METHOD), needs=frozenset({"code", "details"})),
-    NoRoute(framework="Flask", words=_words(message=r"The requested URL was not found on the server\..*")),
-    NoRoute(framework="Flask", words=_words(error=r"(?:404 Not Found: )?The requested URL was not found .*")),
-    NoRoute(framework="Flask", words=_words(description=r"The requested URL was not found on the server\..*")),
-    NoRoute(framework="Sanic", words=_words(message="Requested URL /.* not found")),
-    NoRoute(framework="Laravel", words=_words(message=r"The route .* could not be found\.")),
+    NoRoute(framework="Fastify", words={"message": "Route (?:GET|POST):/.* not found", "error": "Not Found"}),
+    NoRoute(framework="Echo or Amazon API Gateway", words={"message": _NO_METHOD}, is_all=True),
+    NoRoute(framework="Micronaut", words={"message": "Not Found"}, needs=frozenset({"_links"})),
+    NoRoute(framework="Kong", words={"message": "no Route matched with those values"}),
+    NoRoute(framework="APISIX", words={"error_msg": "404 Route Not Found"}),
+    NoRoute(framework="gRPC-Gateway", words={"message": _NO_METHOD}, needs=frozenset({"code", "details"})),
+    NoRoute(framework="Flask", words={"message": r"The requested URL was not found on the server\..*"}),
+    NoRoute(framework="Flask", words={"error": r"(?:404 Not Found: )?The requested URL was not found .*"}),
+    NoRoute(framework="Flask", words={"description": r"The requested URL was not found on the server\..*"}),
+    NoRoute(framework="Sanic", words={"message": "Requested URL /.* not found"}),
+    NoRoute(framework="Laravel", words={"message": r"The route .* could not be found\."}),
     NoRoute(
         framework="Laravel",
-        words=_words(message="|Not Found", exception=r".*\\NotFoundHttpException"),
+        words={"message": "|Not Found", "exception": r".*\\NotFoundHttpException"},
     ),
-    NoRoute(framework="Rails", words=_words(error="Not Found"), needs=frozenset({"status"}), is_all=True),
-    NoRoute(framework="Rails", words=_words(exception=".*RoutingError.*No route matches.*")),
-    NoRoute(framework="Go", words=_words(error="404 page not found"), is_all=True),
+    NoRoute(framework="Rails", words={"error": "Not Found"}, needs=frozenset({"status"}), is_all=True),
+    NoRoute(framework="Rails", words={"exception": ".*RoutingError.*No route matches.*"}),
+    NoRoute(framework="Go", words={"error": "404 page not found"}, is_all=True),
 )
 """
 Django REST's `{"detail": "Not found."}` is left out: it means a missing object. Its missing routes are web pages.
 """
 
 NO_ROUTE_IN_ERROR: Final = (
-    NoRoute(framework="a relay or OpenAI", words=_words(message=r"Invalid URL \([A-Z]+ /.*")),
-    NoRoute(framework="vLLM", words=_words(message=_NO_METHOD, type="NotFoundError")),
-    NoRoute(framework="one-hub", words=_words(message=r"Not Found", type="one_hub_error")),
+    NoRoute(framework="a relay or OpenAI", words={"message": r"Invalid URL \([A-Z]+ /.*"}),
+    NoRoute(framework="vLLM", words={"message": _NO_METHOD, "type": "NotFoundError"}),
+    NoRoute(framework="one-hub", words={"message": r"Not Found", "type": "one_hub_error"}),
 )
 """
 The same for the fields of an object called `error`.

@@ -2,7 +2,6 @@
 What a wrong name was probably meant to be: a typing error, another spelling, or the word of another service.
 """
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NoReturn
 
@@ -140,6 +139,8 @@ def nearest_names(name: str, known: Collection[str]) -> tuple[str, ...]:
         return (spelled[squashed],)
     if synonyms := tuple(each for each in _SYNONYMS.get(squashed, ()) if each in known):
         return synonyms
+    import difflib  # noqa: PLC0415 (only errors need it)
+
     near = difflib.get_close_matches(squashed[:100], spelled, n=2, cutoff=0.75)
     if not near and len(squashed) >= _PART:
         near = [each for each in spelled if squashed in each or (len(each) >= _PART and each in squashed)][:_MOST]

@@ -23,7 +23,6 @@ from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.spending import SpendingOptions
 from kling_async.cli.terminal import write_line
 from kling_async.client.credentials import find_base_url, find_credentials, find_dialect, spoken_with
-from kling_async.client.limits.limiter import Slots
 from kling_async.errors import KlingError, NotAuthenticated
 from kling_async.policy.spending import Amount
 from kling_async.wire.dialects import Dialect
@@ -49,7 +48,7 @@ async def dry_run(
     """
     dialect = _dialect_of(service)
     budget = spending.make_budget()
-    estimate = await estimate_cost(source, dialect, Slots(service.slots), skips_invalid=options.skip_invalid)
+    estimate = await estimate_cost(source, dialect, service.slots, skips_invalid=options.skip_invalid)
     if options.as_json:
         write_line(sys.stdout, json.dumps(estimate.as_json()))
         return ExitCode.SUCCESS
@@ -64,7 +63,9 @@ async def dry_run(
     return ExitCode.SUCCESS
 
 
-async def estimate_cost(source: InputSource, dialect: Dialect, slots: Slots, *, skips_invalid: bool) -> CostEstimate:
+async def estimate_cost(
+    source: InputSource, dialect: Dialect, slots: int | None, *, skips_invalid: bool
+) -> CostEstimate:
     """
     Check every line of *source* and count what it would send, without any request. Broken rules end the command as in
     `check_input`.

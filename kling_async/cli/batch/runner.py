@@ -103,7 +103,7 @@ async def run_batch(
             if service.is_emulated:
                 server = await stack.enter_async_context(resumable_emulator(service, journal))
             client = service.make_client(server, callback_server.receiver if callback_server is not None else None)
-            checks = RequestChecks(client.dialect, client.slots)
+            checks = RequestChecks(client.dialect, client.slots.limit)
             checked = await _check_all(source, checks, options)
             if callback_server is not None:
                 serving = callback_server.receiver.serve(callback_server.host, callback_server.port)

@@ -18,15 +18,8 @@ from rich.text import Text
 from kling_async.batch.records import Summary
 from kling_async.cli.batch.progress import BatchProgress, file_counts, state_counts
 from kling_async.cli.formatting import describe_files, format_units, plural
-from kling_async.cli.terminal import (
-    LiveOutput,
-    PlainOutput,
-    is_interactive,
-    progress_bar,
-    repeating,
-    retry_line,
-    width_of_names,
-)
+from kling_async.cli.live_output import LiveOutput, progress_bar, retry_line, width_of_names
+from kling_async.cli.terminal import PlainOutput, is_interactive, repeating
 from kling_async.client.handle import TaskHandle
 from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import KlingError, SubmissionUncertain

@@ -67,10 +67,9 @@ def doctor(
     # These load the journal, and most calls have no input.
     from kling_async.cli.batch.dry_run import estimate_cost  # noqa: PLC0415
     from kling_async.cli.batch.input_source import open_input  # noqa: PLC0415
-    from kling_async.client.limits.limiter import Slots  # noqa: PLC0415
 
     with open_input(source, reading.form, reading.ignored) as opened:
-        dry_run = functools.partial(estimate_cost, opened, slots=Slots(None), skips_invalid=reading.skip_invalid)
+        dry_run = functools.partial(estimate_cost, opened, slots=None, skips_invalid=reading.skip_invalid)
         run(_show(options, dry_run, as_json=as_json))
 
 

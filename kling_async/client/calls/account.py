@@ -41,7 +41,7 @@ The window of the packs: it is about when they were bought, and one that is good
 MONTH: Final = dt.timedelta(days=30)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Turns:
     """
     Gives callers a turn each, so many seconds apart.
@@ -60,7 +60,7 @@ class Turns:
         await asyncio.sleep(turn - loop.time())
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class AccountApi:
     """
     Reads the account's packs and deductions, where the service shows them: at the vendor's own API.

@@ -18,7 +18,7 @@ from kling_async.wire.library import Element, Voice
 __all__ = ["ElementsApi"]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class ElementsApi:
     """
     Creates, lists and deletes elements.

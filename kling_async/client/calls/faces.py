@@ -12,7 +12,7 @@ from kling_async.wire.tasks import Video
 __all__ = ["FacesApi"]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class FacesApi:
     """
     Finds faces in videos.

@@ -29,7 +29,7 @@ async def _at_once() -> None:
     pass
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class FreeCalls:
     """
     Makes the free calls of one client.

@@ -16,7 +16,7 @@ from kling_async.wire.endpoints.rules import image_rules
 __all__ = ["ImagesApi"]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class ImagesApi:
     """
     Recognizes what is in pictures.

@@ -73,7 +73,7 @@ def uncertain(call: Call[Any, Any], what: str, error: KlingError | None = None) 
     return SubmissionUncertain(message, error.task_id, error.request_id, error.code, error.http_status, urls=urls)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Attempts(Generic[A]):
     # The attempts of one paid call: only one of them may reach the service.
     call: Call[Any, A]
@@ -143,7 +143,7 @@ class _Attempts(Generic[A]):
         return self.is_last or is_over(error, self.transport.retry, now - self.failing_since)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class OneShotCalls:
     """
     The paid calls of one client that have begun: each is finished even if its caller is cancelled.

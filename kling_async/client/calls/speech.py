@@ -10,7 +10,7 @@ from kling_async.wire.calls.speech import SPEECH, Speech, SpeechRequest
 __all__ = ["SpeechApi"]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class SpeechApi:
     """
     Has text read by a voice of the service's own catalogue.

@@ -19,7 +19,7 @@ from kling_async.wire.tasks import Video
 __all__ = ["VoicesApi"]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class VoicesApi:
     """
     Creates, lists and deletes voices that speak in videos. For reading text aloud, `client.speech` has others.

@@ -13,7 +13,7 @@ from kling_async.policy.policies import SlotPolicy
 __all__ = ["AdaptiveLimit", "RejectionTracker"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class AdaptiveLimit:
     """
     The limit of one bucket, as far as it is known. A *level* is a number of slots that are in use at a time.
@@ -89,7 +89,7 @@ class AdaptiveLimit:
             self.limit = max(1, self._proven)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RejectionTracker:
     """
     Since when the service has refused requests for slots of one bucket while no other task of this client was running.

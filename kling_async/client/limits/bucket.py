@@ -47,7 +47,7 @@ class LeaseState(enum.Enum):
     BACKING_OFF = enum.auto()  # refused although no other slot was taken: it pauses before it is sent again
 
 
-@attrs.define(eq=False, weakref_slot=False)
+@attrs.define(eq=False, repr=False, weakref_slot=False)
 class SlotLease:
     """
     The *n* slots of one task, or the request for them. `release` gives them back; calling it again has no effect.
@@ -62,11 +62,11 @@ class SlotLease:
     """
 
     n: int
-    owner: object = attrs.field(repr=False)
+    owner: object
     number: int
-    bucket: "Bucket" = attrs.field(repr=False)
+    bucket: "Bucket"
     state: LeaseState = attrs.field(default=LeaseState.IDLE, init=False)
-    granted: asyncio.Future[Callable[[], Exception] | None] | None = attrs.field(default=None, init=False, repr=False)
+    granted: asyncio.Future[Callable[[], Exception] | None] | None = attrs.field(default=None, init=False)
     is_accepted: bool = attrs.field(default=False, init=False)
     refused_since: float = attrs.field(default=math.inf, init=False)
     is_released: bool = attrs.field(default=False, init=False)
@@ -185,7 +185,7 @@ class SlotLease:
             self.granted.set_result(make_error)
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _SizeQueue:
     # Requests of one size in order of arrival; each can leave in constant time.
 
@@ -208,7 +208,7 @@ class _SizeQueue:
         return self.requests[self._numbers[0]] if self._numbers else None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RequestQueue:
     """
     All waiting requests of a bucket. A request that was refused and is queued again keeps its place.
@@ -246,7 +246,7 @@ class RequestQueue:
         return min((request for request in firsts if request), key=lambda request: request.number, default=None)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Bucket:
     """
     The state of one bucket: which slots are used, and which requests wait.

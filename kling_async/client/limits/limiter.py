@@ -12,8 +12,8 @@ import attrs
 
 from kling_async.client.limits.adaptive import AdaptiveLimit
 from kling_async.client.limits.bucket import Bucket, LeaseState, SlotLease, Usage
-from kling_async.errors import BrokenRule, InvalidRequest
-from kling_async.policy.arguments import check_kind, check_whole
+from kling_async.errors import InvalidRequest
+from kling_async.policy.arguments import check_kind, check_whole, slots_rule
 from kling_async.policy.policies import SlotPolicy
 from kling_async.wire.constructors import explained
 
@@ -71,8 +71,7 @@ class Slots(Mapping[str, Usage]):
         Raise InvalidRequest if *n* is above the limit that was set.
         """
         if self.limit is not None and n > self.limit:
-            rule = f"the request takes {n} slots, and there are {self.limit}: ask for less, or raise the client's limit"
-            broken = BrokenRule("slots", str(self.limit), rule)
+            broken = slots_rule(n, self.limit)
             raise InvalidRequest(str(broken), broken=(broken,))
 
     def has_room(self, bucket: str, n: int) -> bool:

@@ -101,7 +101,7 @@ Seconds after which the quickest answer is forgotten; it may take twice as long.
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class AdaptiveRate:
     """
     The rate of requests to one service, as far as it is known.

@@ -17,7 +17,7 @@ What tasks that take about the same time have in common, for example their model
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class DurationEstimate:
     """
     The seconds from acceptance to the end of the last 16 tasks of one kind.

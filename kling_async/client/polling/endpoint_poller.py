@@ -49,7 +49,7 @@ class _Known(Mapping[str, TaskSnapshot | None]):
         return len(self._watched)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class EndpointPoller:
     """
     The watched tasks of one endpoint.
@@ -125,7 +125,7 @@ class EndpointPoller:
         single = [task for task in tasks if task.is_polled_singly]
         others = [task for task in tasks if not task.is_polled_singly] if single else tasks
         plan = self._strategy.plan([self._depth(task) for task in others])
-        self.schedule.per_request = self._strategy.per_request
+        self.schedule.per_request, self.schedule.per_sample = self._strategy.per_request, self._strategy.ids_per_read
         batches = [(task,) for task in single]
         if plan.mode is QueryMode.PAGES:
             return [(plan, others), *((None, batch) for batch in batches)]
@@ -232,7 +232,7 @@ class EndpointPoller:
             return True
         _log.info("this service is not asked for several tasks in this way again (%s): %s", mode.name, error)
         self._strategy.note_refused(mode)
-        self.schedule.per_request = self._strategy.per_request
+        self.schedule.per_request, self.schedule.per_sample = self._strategy.per_request, self._strategy.ids_per_read
         return True
 
     def _poll_singly(self, tasks: Sequence[WatchedTask], now: float) -> None:

@@ -23,7 +23,7 @@ Polls in a row that have to fail before the log warns; fewer are usual.
 _log = logging.getLogger(__name__)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ServiceHealth:
     """
     The state of the service as seen by all polls of a client, and the limits of their rate.

@@ -28,7 +28,7 @@ __all__ = ["Poller"]
 _log = logging.getLogger(__name__)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Poller:
     """
     Keeps handles up to date while something waits for them; a failed poll is never a failed task.
@@ -114,7 +114,7 @@ class Poller:
 
     def _add(self, endpoint: Endpoint[Any]) -> EndpointPoller:
         strategy = self._strategy_for(endpoint)
-        schedule = PollSchedule(self.policy, self.health, strategy.per_request)
+        schedule = PollSchedule(self.policy, self.health, strategy.per_request, strategy.ids_per_read)
         added = EndpointPoller(endpoint, self.policy, self._queries, strategy, self.health, schedule)
         self._endpoints[endpoint.path] = added
         return added

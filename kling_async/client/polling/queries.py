@@ -46,7 +46,7 @@ class StatusQueries(Protocol):
         """
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class HttpStatusQueries:
     """
     Queries through a client's transport.

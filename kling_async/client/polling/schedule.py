@@ -68,7 +68,7 @@ The same for a task alone, and for several that one request shows.
 """
 
 
-@attrs.define(eq=False, weakref_slot=False)
+@attrs.define(eq=False, repr=False, weakref_slot=False)
 class _Entry:
     task_id: str
     group: "SampleGroup"
@@ -85,7 +85,7 @@ class _Entry:
         return self.callback_at + 1.5 * (duration.typical if duration.is_known else grace)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class SampleGroup:
     """
     The tasks of one kind whose duration is unknown; it is dissolved once the duration is known.
@@ -103,7 +103,7 @@ class SampleGroup:
     last_polled_at: float = -math.inf
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class PollSchedule:
     """
     The next poll of each watched task. A task that was due has no next poll until `note_polled` schedules it.
@@ -112,11 +112,13 @@ class PollSchedule:
 
     Attributes:
         per_request: How many tasks one request can query.
+        per_sample: How many of them by their ids, which is enough for a sample of more tasks than that.
     """
 
     policy: PollPolicy
     health: ServiceHealth
     per_request: int = 1
+    per_sample: int = 1
     _entries: dict[str, _Entry] = attrs.field(factory=dict, init=False)
     _being_polled: dict[str, _Entry] = attrs.field(factory=dict, init=False)  # were due, and have no next poll yet
     _groups: dict[Kind, SampleGroup] = attrs.field(factory=dict, init=False)
@@ -296,7 +298,7 @@ class PollSchedule:
         group.duration.add(seconds)
         group.first_delay = min(self.policy.early * group.duration.typical, group.duration.shortest)
         group.ticket = 0
-        later = now + HEAD_START * self._interval(entry, now)
+        later = now + HEAD_START * self._interval(entry, now) if group.entries else now
         while group.entries:
             _, sampled = group.entries.popitem(last=False)
             self._book(sampled, max(later, sampled.since + group.first_delay))
@@ -313,7 +315,7 @@ class PollSchedule:
     def _sample(self, group: SampleGroup, now: float, limit: float, due: list[_Entry]) -> None:
         # Add the tasks that were not seen for longest; while they are polled they are not in the group.
         group.last_polled_at = now
-        start, size = len(due), max(SAMPLE_SIZE, self.per_request)
+        start, size = len(due), self._sample_size(len(group.entries))
         while group.entries and len(due) < min(start + size, limit):
             due.append(group.entries.popitem(last=False)[1])
         self._book_group(group, now, (len(due) - start) / size)
@@ -332,11 +334,14 @@ class PollSchedule:
         # If the last poll was only a share of a sample, the next comes sooner.
         if not group.entries:
             return
-        oldest = next(iter(group.entries.values()))
-        first, age, count = oldest.since + group.first_delay, now - oldest.since, len(group.entries)
-        interval = self._interval(oldest, now)
-        worth = _sample_interval(self.policy, max(age, group.first_delay), age, count, self.per_request)
-        self._book(group, max(now, first, group.last_polled_at + share * min(interval, worth)))
+        oldest, count = next(iter(group.entries.values())), len(group.entries)
+        first, age = oldest.since + group.first_delay, now - oldest.since
+        worth = _sample_interval(self.policy, max(age, group.first_delay), age, count, self._sample_size(count))
+        self._book(group, max(now, first, group.last_polled_at + share * min(self._interval(oldest, now), worth)))
+
+    def _sample_size(self, count: int) -> int:
+        is_by_ids = count > self.per_request and self.per_sample > 1  # rather than by many pages
+        return self.per_sample if is_by_ids else max(SAMPLE_SIZE, self.per_request)
 
     def _interval(self, entry: _Entry, now: float) -> float:
         policy, duration, age = self.policy, entry.group.duration, now - entry.since
@@ -359,11 +364,10 @@ def _crowding(count: int, per_request: int) -> tuple[float, float]:
     return share, max(crowded, MANY_DELAY) if count > FEW_TASKS else crowded
 
 
-def _sample_interval(policy: PollPolicy, wait: float, age: float, count: int, per_request: int) -> float:
+def _sample_interval(policy: PollPolicy, wait: float, age: float, count: int, size: int) -> float:
     # To poll k tasks a second costs k requests a second until an end is found, which then is about 1 / k s old for each
     # of the group's *count* tasks. The best k is the square root of their number by the *wait*.
-    size = max(SAMPLE_SIZE, per_request)
     worth = size * math.sqrt(SAMPLE_PRICE * wait / count)
-    if per_request > 1 or age >= policy.max_delay:  # each task is polled at least that often
+    if size > SAMPLE_SIZE or age >= policy.max_delay:  # each task is polled at least that often
         worth = min(worth, policy.max_delay * min(size, count) / count)
     return worth

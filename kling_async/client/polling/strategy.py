@@ -68,7 +68,7 @@ class QueryPlan:
         return _size_for(depth) <= self.pages * self.page_size
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class QueryStrategy:
     """
     The modes that one endpoint of a service offers, as far as is known: a mode that was refused is not used again, one

@@ -30,7 +30,7 @@ that there is no such task. Twice as long as the slowest picture known took.
 _log = logging.getLogger(__name__)
 
 
-@attrs.define(eq=False, weakref_slot=False)
+@attrs.define(eq=False, repr=False, weakref_slot=False)
 class WatchedTask:
     """
     A task that is polled until its end is known or nothing waits for it.

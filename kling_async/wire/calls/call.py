@@ -30,7 +30,7 @@ def _always(_: Dialect) -> bool:
     return True
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Call(Generic[Q, A]):
     """
     A request that the service answers at once. It creates no task, and takes no id of ours by which it could be found.

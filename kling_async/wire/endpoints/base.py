@@ -93,7 +93,7 @@ def _prompt(request: TaskRequest) -> str:
     return getattr(request, "prompt", None) or ""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class NewStandard(Generic[R]):
     """
     The twin of an endpoint in the vendor's new standard. It creates tasks at a path of its own, and they are read with
@@ -114,7 +114,7 @@ class NewStandard(Generic[R]):
     from_body: Callable[[Mapping[str, Any], str], Mapping[str, Any]]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Endpoint(Generic[R]):
     """
     An endpoint that creates tasks. To add one, write a module like `image_generation` and register it.
@@ -186,6 +186,9 @@ class Endpoint(Generic[R]):
     several_ids: bool = True
     timeout: float = 600.0
     legacy: "Endpoint[R] | None" = None
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.name}>"
 
     def complete(self, request: R, dialect: Dialect) -> R:
         """

@@ -10,7 +10,7 @@ import pytest
 import typer
 from hypothesis import given, strategies as st
 
-from kling_async import GATEWAY, Slots
+from kling_async import GATEWAY
 from kling_async.cli.batch.input_checks import KeyFilter, check_input, good_lines, line_numbers_of
 from kling_async.cli.batch.input_source import InputSource
 from kling_async.cli.input_options import Format
@@ -23,7 +23,7 @@ def source_of(*lines: str, form: Format = Format.JSONL, folder: Path = Path()) -
 
 
 async def good_numbers(source: InputSource) -> list[int]:
-    checks = RequestChecks(GATEWAY, Slots())
+    checks = RequestChecks(GATEWAY, None)
     found = await check_input(source, checks, skips_invalid=True)
     return [line.number async for line in good_lines(source, checks, found)]
 
@@ -83,7 +83,7 @@ async def test_nothing_is_sent(lines: list[str], told: str, capsys: pytest.Captu
     Where a line is broken, or there is none, the command ends.
     """
     with pytest.raises(typer.Exit) as end:
-        await check_input(source_of(*lines), RequestChecks(GATEWAY, Slots()), skips_invalid=False)
+        await check_input(source_of(*lines), RequestChecks(GATEWAY, None), skips_invalid=False)
 
     assert 2 == end.value.exit_code
     assert told in capsys.readouterr().err
@@ -93,7 +93,7 @@ async def test_too_few_slots(capsys: pytest.CaptureFixture[str]) -> None:
     """
     A request that would never get its slots is told, rather than waiting for ever.
     """
-    checks = RequestChecks(GATEWAY, Slots(2))
+    checks = RequestChecks(GATEWAY, 2)
     found = await check_input(source_of('{"prompt": "a", "n": 3}', '{"prompt": "b"}'), checks, skips_invalid=True)
 
     assert (1, 1) == (found.good, found.bad)
@@ -106,7 +106,7 @@ async def test_shared_picture_is_read_once(tmp_path: Path) -> None:
     """
     PIL.Image.new("RGB", (300, 300)).save(tmp_path / "cat.png")
     source = source_of('{"prompt": "a", "image": "cat.png"}', '{"prompt": "b", "image": "cat.png"}', folder=tmp_path)
-    checks = RequestChecks(GATEWAY, Slots())
+    checks = RequestChecks(GATEWAY, None)
     (first, second) = source.lines()
     assert first.request is not None
     assert second.request is not None
@@ -121,7 +121,7 @@ async def test_files_are_read_before_they_are_judged(tmp_path: Path) -> None:
     Without reading, a request is judged only if it has none.
     """
     source = source_of('{"prompt": "a", "n": 12}', '{"prompt": "b", "image": "cat.png"}', folder=tmp_path)
-    checks = RequestChecks(GATEWAY, Slots())
+    checks = RequestChecks(GATEWAY, None)
     without, with_file = [line.request for line in source.lines() if line.request is not None]
 
     assert checks.broken_without_files(with_file) is None
@@ -134,7 +134,7 @@ def test_lines_of() -> None:
     What a journal tells by its content is found by its lines.
     """
     source = source_of('{"prompt": "a", "key": "k"}', '{"prompt": "b", "image": "/c"}', '{"prompt": "d", "key": "k"}')
-    checks = RequestChecks(GATEWAY, Slots())
+    checks = RequestChecks(GATEWAY, None)
 
     assert [1, 3] == line_numbers_of(source, checks, BrokenRule("key", "'k'", "is another's"))
     assert [2] == line_numbers_of(source, checks, BrokenRule("image", "'/c'", "has changed"))
@@ -155,7 +155,7 @@ async def test_valid_lines_are_reported_as_they_are_read() -> None:
     In their order, and none that breaks a rule.
     """
     source, seen = source_of('{"prompt": "a"}', '{"prompt": ""}', '{"prompt": "b"}'), list[int]()
-    checks = RequestChecks(GATEWAY, Slots())
+    checks = RequestChecks(GATEWAY, None)
     found = await check_input(source, checks, skips_invalid=True, on_valid=lambda line: seen.append(line.number))
 
     assert [1, 3] == seen

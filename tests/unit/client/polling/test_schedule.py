@@ -15,8 +15,8 @@ from kling_async.policy.policies import PollPolicy
 STEADY = PollPolicy(first_delay=2.0, growth=1.5, max_delay=4.0, miss_delay=0.5)
 
 
-def schedule_of(policy: PollPolicy, per_request: int = 1) -> PollSchedule:
-    return PollSchedule(policy, ServiceHealth(policy), per_request)
+def schedule_of(policy: PollPolicy, per_request: int = 1, per_sample: int = 1) -> PollSchedule:
+    return PollSchedule(policy, ServiceHealth(policy), per_request, per_sample)
 
 
 @pytest.fixture
@@ -286,22 +286,24 @@ def test_sample_group_is_polled_in_rotation() -> None:
         assert [f"{number % 7}" for number in range(first, first + 5)] == due
 
 
-def test_sample_group_that_fits_in_a_request_is_polled_whole() -> None:
+@pytest.mark.parametrize(("count", "size"), [(500, 500), (501, 20)])
+def test_sample_group_that_fits_in_a_request_is_polled_whole(count: int, size: int) -> None:
     """
-    There is nothing to be saved by leaving some out.
+    There is nothing to be saved by leaving some out. Of a group that needs several pages, as many are polled as can be
+    queried by their ids.
     """
-    schedule = schedule_of(PollPolicy(), per_request=20)
-    for number in range(20):
+    schedule = schedule_of(PollPolicy(), per_request=500, per_sample=20)
+    for number in range(count):
         schedule.add(f"{number}", now=0.0, kind="k")
 
-    assert 20 == len(schedule.due(now=1.0))
+    assert size == len(schedule.due(now=1.0))
 
 
-def polls_of_samples(count: int, until: float, per_request: int = 1) -> list[tuple[float, str]]:
+def polls_of_samples(count: int, until: float, per_request: int = 1, per_sample: int = 1) -> list[tuple[float, str]]:
     """
     Return when each task of a sample group of so many was polled.
     """
-    schedule = schedule_of(PollPolicy(), per_request)
+    schedule = schedule_of(PollPolicy(), per_request, per_sample)
     for number in range(count):
         schedule.add(f"{number}", now=0.0, kind="k")
     polls = []
@@ -312,13 +314,13 @@ def polls_of_samples(count: int, until: float, per_request: int = 1) -> list[tup
     return polls
 
 
-@pytest.mark.parametrize(("per_request", "delays"), [(1, 2), (20, 1)])
-def test_large_sample_group_is_polled_in_time(per_request: int, delays: int) -> None:
+@pytest.mark.parametrize(("per_request", "per_sample", "delays"), [(1, 1, 2), (20, 20, 1), (300, 20, 1), (300, 1, 1)])
+def test_large_sample_group_is_polled_in_time(per_request: int, per_sample: int, delays: int) -> None:
     """
     However many they are, each task is polled once per longest delay; the young ones per two, if each has its request.
     """
     last: dict[str, float] = {}
-    for now, name in polls_of_samples(500, 60.0, per_request):
+    for now, name in polls_of_samples(500, 60.0, per_request, per_sample):
         assert now - last.get(name, 1.0) <= 1.05 * PollPolicy().max_delay * (delays if now < 31.0 else 1)
         last[name] = now
 

@@ -71,6 +71,7 @@ def test_image_generation_is_registered() -> None:
     assert IMAGE_GENERATION in endpoints()
     assert IMAGE_GENERATION is endpoint_of(ImageRequest) is endpoint_named("image-generation")
     assert "/v1/images/generations" == IMAGE_GENERATION.path
+    assert "<Endpoint image-generation>" == repr(IMAGE_GENERATION)
     assert 9 == IMAGE_GENERATION.slots(ImageRequest("a lighthouse", n=9))
 
 
