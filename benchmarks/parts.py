@@ -20,6 +20,7 @@ PARTS: Final = (
     "waits",
     "memory",
     "downloads",
+    "beside",
     "journal",
     "rows",
     "cluster",

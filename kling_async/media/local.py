@@ -30,6 +30,11 @@ WRITTEN_AT_ONCE: Final = 512 * 1024
 """
 Bytes that are written by one call in a thread; fewer at the end of a file.
 """
+SYNCED_AT_ONCE: Final = 16 * 1024 * 1024
+"""
+Bytes after which a long file is synced while it still comes. Other files that are synced at the same time wait for what
+the disk has to write for this one, and the whole of a video would take it seconds.
+"""
 _ON_WINDOWS: Final = os.name == "nt"
 _SHARING_DELAYS: Final = (0.01, 0.05, 0.25, 1.0)
 
@@ -70,6 +75,7 @@ class StagedFile:
     _file: BinaryIO | None = attrs.field(default=None, init=False)
     _pieces: list[bytes] = attrs.field(factory=list, init=False)  # that are still to be written
     _length: int = attrs.field(default=0, init=False)  # of these
+    _unsynced: int = attrs.field(default=0, init=False)  # bytes that were written since the last sync
     _sha256: Any = attrs.field(factory=hashlib.sha256, init=False)
 
     def __enter__(self) -> Self:
@@ -103,7 +109,15 @@ class StagedFile:
         for piece in self._pieces:
             file.write(piece)
             self._sha256.update(piece)
+        self._unsynced += self._length
         self._pieces, self._length = [], 0
+        if self._unsynced >= SYNCED_AT_ONCE:
+            self._sync(file)
+
+    def _sync(self, file: BinaryIO) -> None:
+        file.flush()
+        os.fsync(file.fileno())
+        self._unsynced = 0
 
     def _create(self) -> BinaryIO:
         names = self._names
@@ -129,8 +143,7 @@ class StagedFile:
         file = self._file
         if file is None:
             raise AssertionError("it was created")
-        file.flush()
-        os.fsync(file.fileno())
+        self._sync(file)
         file.close()
         _replace(self._path, self._target)
         self._file = None

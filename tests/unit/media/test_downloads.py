@@ -382,6 +382,30 @@ class TestSaving:
         assert SavedFile(0, tmp_path / "t1-0.png", len(content), hashlib.sha256(content).hexdigest()) == saved
         assert {"t1-0.png": content} == files(tmp_path)
 
+    async def test_a_long_file_is_synced_as_it_comes(
+        self, server: FileServer, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        What is not synced yet stays bounded, so that a sync never takes long; the last one covers the whole file.
+        """
+        synced: list[int] = []
+        fsync = os.fsync
+
+        def watched(descriptor: int) -> None:
+            fsync(descriptor)
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                synced.append(os.fstat(descriptor).st_size)
+
+        monkeypatch.setattr(os, "fsync", watched)
+        monkeypatch.setattr(local, "SYNCED_AT_ONCE", 2 * local.WRITTEN_AT_ONCE)
+        content = PNG + bytes(9 * local.WRITTEN_AT_ONCE)
+        await save_all(downloads, done(server.serve("/a", picture(content))), tmp_path)
+
+        assert len(content) == synced[-1]
+        assert len(synced) > 2
+        steps = [after - before for before, after in itertools.pairwise([0, *synced])]
+        assert max(steps) < 4 * local.WRITTEN_AT_ONCE
+
     async def test_others_finish_before_a_failure_is_told(
         self, server: FileServer, downloads: Downloads, tmp_path: Path
     ) -> None:
