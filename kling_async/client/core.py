@@ -119,7 +119,7 @@ class ClientCore:
         self._deliveries = DeliveryFactory(self.transport, self.spending, self._router)
         self.tasks: Final = KnownTasks(self.transport, dialect, self.spending, self._publisher, self.open, self._watch)
         turns = Turns(4 * http.max_connections)
-        self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for, turns)
+        self.submitter: Final = Submitter(self._poller, self.tasks, slots.policy.uncertain_for, turns)
         self.calls: Final = OneShotCalls(self.transport, self.spending, self.open)
         self.free_calls: Final = FreeCalls(self.transport, dialect, self.open)
         self.files: Final = ResultFiles(base_url, http, self.open, self.tasks.get, self.tasks.events_of)

@@ -2,8 +2,9 @@
 The tasks that a client knows, by their ids, and reads of tasks by their ids.
 """
 
+import functools
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import attrs
@@ -38,6 +39,9 @@ class KnownTasks:
     Args:
         open: Opens the client, or raises what keeps it from being used.
         watch: Has a handle's task polled.
+
+    Attributes:
+        running: The handles of running tasks that this client has submitted or taken over: it keeps them itself.
     """
 
     _transport: Transport
@@ -47,6 +51,7 @@ class KnownTasks:
     _open: Callable[[], None]
     _watch: Callable[[TaskHandle], None]
     _timeouts: Timeouts = attrs.field(factory=Timeouts, init=False)
+    running: dict[str, TaskHandle] = attrs.field(factory=dict, init=False)
     _handles: "weakref.WeakValueDictionary[str, TaskHandle]" = attrs.field(
         factory=weakref.WeakValueDictionary, init=False
     )
@@ -56,34 +61,52 @@ class KnownTasks:
         """
         As `KlingClient.unfinished`.
         """
-        return tuple(handle for handle in self._handles.values() if not handle.is_settled)
+        known = {**self._handles, **self.running}
+        return tuple(handle for handle in known.values() if not handle.is_settled)
 
     def handle(
-        self, task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT, events: TaskEvents | None = None
+        self,
+        task_id: str,
+        endpoint: Endpoint[Any] = DEFAULT_ENDPOINT,
+        events: TaskEvents | None = None,
+        *,
+        is_running: bool = False,
     ) -> TaskHandle:
         """
-        Return the handle of a task; *endpoint* and *events* are those of a new one.
+        Return the handle of a task; *endpoint* and *events* are those of a new one. With *is_running*, it is one of
+        `running` from now on, until `forget` is called.
 
         Raises:
             InvalidRequest: No task can have this id.
         """
-        handle = self._handles.get(task_id)
+        handle = self.running.get(task_id) or self._handles.get(task_id)
         if handle is None:
             endpoint.one(task_id)  # rejects text that cannot be an id
             if events is None:
                 events = self._publisher.pick_up(task_id, endpoint)
-            handle = self._handles[task_id] = TaskHandle(task_id, None, self._watch, events, endpoint, self._timeouts)
+            handle = TaskHandle(task_id, None, self._watch, events, endpoint, self._timeouts)
             if self._spending.budget is not None:
                 handle.charge = self._spending.pick_up(task_id, endpoint)
             else:
                 handle.charge = self._spending.ended.get(task_id)
+            if not is_running:
+                self._handles[task_id] = handle
+        if is_running:
+            self.running[task_id] = handle
         return handle
+
+    def forget(self, handle: TaskHandle) -> None:
+        """
+        Keep the handle of a running task only for as long as a program does.
+        """
+        del self.running[handle.task_id]
+        self._handles[handle.task_id] = handle
 
     def events_of(self, task_id: str) -> TaskEvents:
         """
         Return the events of a task.
         """
-        handle = self._handles.get(task_id)
+        handle = self.running.get(task_id) or self._handles.get(task_id)
         return handle.events if handle is not None else self._publisher.pick_up(task_id)
 
     async def get(self, task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT) -> TaskSnapshot:
@@ -92,7 +115,8 @@ class KnownTasks:
         """
         handle = self.handle(task_id, endpoint)
         self._open()
-        snapshot = await self._find(handle.endpoint, task_id=task_id)
+        read = functools.partial(self._read, task_id, None)
+        snapshot = await find_in(read, handle.endpoint, handle.endpoint.counterpart(self._dialect))
         handle.apply(snapshot)
         return snapshot
 
@@ -105,27 +129,20 @@ class KnownTasks:
             KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
         """
         self._open()
-        snapshot = await self._find(endpoint, external_id=external_task_id)
+        read = functools.partial(self._read, None, external_task_id)
+        snapshot = await find_in(read, endpoint, endpoint.counterpart(self._dialect))
         if not may_be_task_of(snapshot, external_task_id, sent_ago=None, made_ago=None):
             what = f"the service answered with another task than that of external_task_id {external_task_id!r}"
             raise TaskNotFound(what, snapshot.task_id, snapshot.request_id)
         return snapshot
 
-    async def _find(
-        self, endpoint: Endpoint[Any], *, task_id: str | None = None, external_id: str | None = None
-    ) -> TaskSnapshot:
-        async def read(place: Endpoint[Any]) -> TaskSnapshot:
-            path = place.one(task_id) if task_id is not None else place.sent_as(external_id or "")
-            return await self._transport.read(
-                path,
-                lambda answer: (
-                    read_snapshot(answer, task_id)
-                    if place.legacy is None
-                    else read_only_task(answer, task_id, external_id)
-                ),
-            )
-
-        return await find_in(read, endpoint, endpoint.counterpart(self._dialect))
+    def _read(self, task_id: str | None, external_id: str | None, endpoint: Endpoint[Any]) -> Awaitable[TaskSnapshot]:
+        # Not a coroutine of its own, but that of the transport.
+        path = endpoint.one(task_id) if task_id is not None else endpoint.sent_as(external_id or "")
+        if endpoint.legacy is None:
+            return self._transport.read(path, functools.partial(read_snapshot, task_id=task_id))
+        parse = functools.partial(read_only_task, task_id=task_id, external_id=external_id)
+        return self._transport.read(path, parse)
 
     async def listed(self, endpoint: Endpoint[Any], page_size: int) -> AsyncGenerator[TaskSnapshot, None]:
         """

@@ -9,18 +9,18 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from kling_async.client.delivery import Delivery
-from kling_async.client.events import EventKind, TaskEvents
+from kling_async.client.events import EventKind
 from kling_async.client.handle import TaskHandle
+from kling_async.client.known_tasks import KnownTasks
 from kling_async.client.limits.bucket import SlotLease
 from kling_async.client.polling.poller import Poller
 from kling_async.client.turns import Turns
 from kling_async.errors import ClientClosed, KlingError, SubmissionUncertain, UnexpectedAnswer
-from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import shorten
 from kling_async.wire.tasks import TaskSnapshot
@@ -51,21 +51,19 @@ class Submitter:
     Attributes:
         uncertain_for: Seconds for which one of unknown fate holds its slots, since its task may be running.
         turns: A submit waits for its turn before it is begun, if too many are.
-        accepted: Handles of running tasks, which the caller may not hold. A set would take twice the memory.
     """
 
     _poller: Poller
-    _handle_of: Callable[[str, Endpoint[Any], TaskEvents], TaskHandle]
+    _tasks: KnownTasks
     uncertain_for: float
     turns: Turns
-    accepted: dict[TaskHandle, None] = attrs.field(factory=dict, init=False)
     _forget: Callable[[TaskHandle], object] = attrs.field(init=False)  # one bound method for all handles
     _deliveries: "dict[asyncio.Task[TaskHandle], Delivery]" = attrs.field(factory=dict, init=False)
     _uncertain: dict[SlotLease, asyncio.TimerHandle] = attrs.field(factory=dict, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._forget = self.accepted.pop
+        self._forget = self._tasks.forget
 
     def __len__(self) -> int:
         return len(self._deliveries)
@@ -119,11 +117,7 @@ class Submitter:
         """
         Take over a task that an earlier run had submitted, as if it had been accepted just now.
         """
-        handle = self._handle_of(task_id, delivery.endpoint, delivery.events)
-        delivery.events.task_id = task_id
-        delivery.events.publish(EventKind.RESUMED, snapshot=handle.snapshot)
-        self._watch(handle, delivery, None)
-        return handle
+        return self._adopt(delivery, task_id, None)
 
     async def aclose(self) -> None:
         """
@@ -148,7 +142,7 @@ class Submitter:
         """
         Give back all slots; nothing is polled from now on. Safe to call twice.
         """
-        for handle in self.accepted:
+        for handle in self._tasks.running.values():
             handle.release()
         for lease in tuple(self._uncertain):
             self._release_uncertain(lease)
@@ -158,7 +152,8 @@ class Submitter:
     ) -> TaskHandle:
         # Resolves *end* last. It always begins: a caller that is cancelled runs after it.
         try:
-            return self._adopt(delivery, await self._fate(delivery, work))
+            accepted = await self._fate(delivery, work)
+            return self._adopt(delivery, accepted.task_id, accepted)
         except BaseException as error:
             delivery.events.publish(EventKind.NO_TASK, error=error)
             raise
@@ -211,38 +206,29 @@ class Submitter:
         if delivery.subscription is not None:
             delivery.subscription.close()
 
-    def _adopt(self, delivery: Delivery, accepted: TaskSnapshot) -> TaskHandle:
-        _log.info(
-            "%s task %s was accepted", delivery.endpoint.title, accepted.task_id
-        )  # so that a paid task can be found later in any case
-        delivery.observer.accepted(accepted.task_id)
-        delivery.lease.note_running(was_accepted_now=True)
-        delivery.events.task_id = accepted.task_id
-        delivery.events.publish(EventKind.SUBMITTED, snapshot=accepted)
-        handle = self._handle_of(accepted.task_id, delivery.endpoint, delivery.events)
-        self._watch(handle, delivery, accepted)
-        return handle
-
-    def _adopt_late(self, delivery: Delivery, snapshot: TaskSnapshot) -> None:
-        timer = self._uncertain.pop(delivery.lease, None)
-        if timer is not None:
-            timer.cancel()
-        handle = self._adopt(delivery, snapshot)
-        _log.warning("a submit of unknown fate created task %s, according to its callback", handle.task_id)
-
-    def _watch(self, handle: TaskHandle, delivery: Delivery, accepted: TaskSnapshot | None) -> None:
-        subscription, on_unconfirmed, on_final = delivery.subscription, None, self._forget
+    def _adopt(self, delivery: Delivery, task_id: str, accepted: TaskSnapshot | None) -> TaskHandle:
+        # *accepted* is None if an earlier run has submitted it.
+        events, subscription = delivery.events, delivery.subscription
+        if accepted is not None:
+            # So that a paid task can be found later in any case.
+            _log.info("%s task %s was accepted", delivery.endpoint.title, task_id)
+            delivery.observer.accepted(task_id)
+            delivery.lease.note_running(was_accepted_now=True)
+        events.task_id = task_id
+        handle = self._tasks.handle(task_id, delivery.endpoint, events, is_running=True)
+        kind = EventKind.RESUMED if accepted is None else EventKind.SUBMITTED
+        events.publish(kind, snapshot=accepted or handle.snapshot)
+        on_unconfirmed, on_final = None, self._forget
         if subscription is not None:
             on_unconfirmed = delivery.observer.unconfirmed
             on_final = functools.partial(self._forget_with, subscription)
-        self.accepted[handle] = None
         handle.accept(
             delivery.request,
             delivery.lease,
             charge=delivery.charge,
             on_final=on_final,
             on_unconfirmed=on_unconfirmed,
-            events=delivery.events,
+            events=events,
         )
         if accepted is not None:
             handle.apply(accepted)
@@ -250,6 +236,14 @@ class Submitter:
             self._poller.watch(handle, expects_callbacks=subscription is not None and subscription.is_reliable)
         if subscription is not None:
             subscription.connect(handle)  # last: earlier callbacks may cause a poll at once
+        return handle
+
+    def _adopt_late(self, delivery: Delivery, snapshot: TaskSnapshot) -> None:
+        timer = self._uncertain.pop(delivery.lease, None)
+        if timer is not None:
+            timer.cancel()
+        handle = self._adopt(delivery, snapshot.task_id, snapshot)
+        _log.warning("a submit of unknown fate created task %s, according to its callback", handle.task_id)
 
     def _forget_with(self, subscription: "CallbackSubscription", handle: TaskHandle) -> None:
         self._forget(handle)
