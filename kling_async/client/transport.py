@@ -18,7 +18,15 @@ import attrs
 from multidict import CIMultiDict
 from yarl import URL
 
-from kling_async.client.exchange import NEVER_SENT, Deadline, Deadlines, PartialAnswer, RequestBody, is_cancelled
+from kling_async.client.exchange import (
+    NEVER_SENT,
+    Deadline,
+    Deadlines,
+    PartialAnswer,
+    RequestBody,
+    is_cancelled,
+    keep_reads_in_heap,
+)
 from kling_async.client.first_contact import FirstContact
 from kling_async.client.retries import may_repeat, retry_after
 from kling_async.errors import ClientClosed, InvalidRequest, KlingError, NotSent, UnexpectedAnswer, Unreachable
@@ -271,6 +279,7 @@ class Transport:
         if session is None:
             # Our gate is the bound: waiting in aiohttp's pool would count against the time limit of a request.
             kept: dict[str, Any] = {"keepalive_timeout": keepalive} if keepalive else {"force_close": True}
+            keep_reads_in_heap()
             rules = _rules(self.http)
             connector = aiohttp.TCPConnector(limit=0, ssl=rules.pop("ssl"), **kept)
             session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), **rules)
