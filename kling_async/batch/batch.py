@@ -118,7 +118,8 @@ class Batch(UsedWithAsyncWith):
             JournalLocked: Another process works on it.
             JournalMismatch: Something was sent from it with another key, base URL or dialect, and `rebind` is not set;
                 or a later version created it.
-            JournalCorrupt: It is not a journal, damaged, or incomplete.
+            JournalCorrupt: It is not a journal, damaged, or incomplete. Damage of a large one that was closed properly
+                may be found later: then `add` and `run` raise this, before anything is sent.
             StorageFull: There is no room for it.
             OSError: It cannot be opened or written.
         """
@@ -157,7 +158,6 @@ class Batch(UsedWithAsyncWith):
         """
         Add requests to the journal. Nothing is sent. A request that the journal has is not added again: it is known by
         its key, or by its content and the number of equal requests before it in this input.
-
         The input is read lazily and in constant memory. Requests that were added before an error stay added.
 
         Raises:
@@ -236,7 +236,7 @@ class Batch(UsedWithAsyncWith):
             StorageFull: There is no room for files, or for the journal.
             OSError: The journal, or with a remote executor the folder, cannot be written any more; or a storage cannot
                 be opened, or fails to say whether files of an earlier run are there.
-            JournalCorrupt: The journal was moved away.
+            JournalCorrupt: The journal was moved away, or is damaged.
             ClientClosed: The client was closed.
             ExecutorLost: The executor is gone, or cannot do its work.
             SubmissionUncertain: 20 submits in a row failed for a passing cause or had no answer, this one last.

@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 from urllib.parse import quote
 
 from kling_async.batch.lock import LockFile
@@ -150,6 +150,14 @@ class NotUnique(Exception):
     """
 
 
+class _Check(Protocol):  # a `SoundnessCheck`, which needs a `Database` itself
+    def wait(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
 class Database:
     """
     A connection to a journal's file. One thread uses it at a time.
@@ -157,12 +165,14 @@ class Database:
     Attributes:
         home: The folder of the file; paths of files in it are stored relative to it.
         lock: Held while this is open for work; None if it is open for reading.
+        soundness: A check that has to end before the file is changed; None if it was made before.
     """
 
     def __init__(self, path: Path, mode: str, lock: LockFile | None = None) -> None:
         self.path: Final = path
         self.home: Final = absolute(path).parent
         self.lock: Final = lock
+        self.soundness: _Check | None = None
         self._connection = _connect(path, mode)
         self._files: Mapping[Path, os.stat_result] = {}
 
@@ -303,8 +313,11 @@ class Database:
 
     def check_place(self) -> None:
         """
-        Raise JournalCorrupt if the file was moved: SQLite would continue to write into a file without a name.
+        Raise JournalCorrupt if the file is damaged, or was moved: SQLite would continue to write into a file without a
+        name. This waits for the check of its soundness.
         """
+        if self.soundness is not None:
+            self.soundness.wait()
         for path, found in self._files.items():
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(path.stat(), found):
@@ -316,6 +329,8 @@ class Database:
         Close the file, even if it was moved, and return whether it is complete by itself. If another program is reading
         it, the log has to stay beside it.
         """
+        if self.soundness is not None:
+            self.soundness.stop()
         try:
             with self.translating():
                 self.execute(f"PRAGMA busy_timeout = {round(CLOSE_TIMEOUT * 1000)}")
@@ -338,6 +353,13 @@ class Database:
         finally:
             self.close()
 
+    def interrupt(self) -> None:
+        """
+        End a statement that runs in another thread, with an error.
+        """
+        with contextlib.suppress(sqlite3.Error):  # it is closed
+            self._connection.interrupt()
+
     def close(self) -> None:
         """
         Close the connection. Safe to call twice.
@@ -352,6 +374,8 @@ class Database:
         SQLite allows neither the use nor the closing of a connection after a fork: the child would take itself for the
         last user of the journal, and delete the log that its parent or a later run uses.
         """
+        if self.soundness is not None:
+            self.soundness.abandon()
         import ctypes  # noqa: PLC0415 (only forked children need it)
 
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))

@@ -152,7 +152,7 @@ class Journal:
         Raises:
             JournalLocked: Another process has it open, or another program has been reading it.
             JournalMismatch: It is of another account, host or dialect, or of a later version.
-            JournalCorrupt: It is not a journal, is damaged, or is incomplete.
+            JournalCorrupt: It is no journal, is damaged, or is incomplete. The first change raises it for a large one.
             StorageFull: There is no room.
             OSError: It cannot be opened or written.
         """
@@ -249,7 +249,7 @@ class Journal:
 
         Raises:
             StorageFull: There is no room: do not send.
-            JournalCorrupt: The journal was moved away: do not send.
+            JournalCorrupt: The journal was moved away, or is damaged: do not send.
             JournalLocked: Another program has locked it, or its lock file was deleted: do not send.
             RuntimeError: The row does not wait to be sent.
         """

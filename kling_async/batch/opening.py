@@ -9,16 +9,24 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from kling_async.batch.database import APPLICATION_ID, Database, beside
 from kling_async.batch.lock import LockFile
 from kling_async.batch.queries import check_endpoints
+from kling_async.batch.soundness import SoundnessCheck, check_sound
 from kling_async.errors import JournalCorrupt, JournalLocked, JournalMismatch, StorageFull
 from kling_async.media.local import OUT_OF_SPACE
 
 __all__ = ["Account", "find_file", "open_database"]
+
+CHECKED_AT_ONCE: Final = 2**22
+"""
+Bytes of a file that is checked for damage before it is opened, which takes some milliseconds. A larger one is checked
+beside the first work on it.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +80,7 @@ def _open_locked(path: Path, account: Account, lock: LockFile, *, was_left: bool
     if _is_new(path):
         _make(path, account)
     with contextlib.closing(Database.open_readonly(path)) as database:  # a journal that is refused stays unchanged
-        _check(database, account, may_lack_log=was_left, rebind=rebind)
+        is_checked_later = _check(database, account, was_left=was_left, rebind=rebind)
     database = Database(path, "mode=rw", lock)
     try:
         database.make_durable()
@@ -87,6 +95,8 @@ def _open_locked(path: Path, account: Account, lock: LockFile, *, was_left: bool
         raise
     try:
         database.mark_in_use()
+        if is_checked_later:
+            database.soundness = SoundnessCheck(Database.open_readonly(path))
     except BaseException:
         database.close_cleanly()
         raise
@@ -131,27 +141,31 @@ def _fill(database: Database, account: Account) -> None:
         database.execute("INSERT INTO account (base_url, dialect, fingerprint) VALUES (?, ?, ?)", *facts[1:])
 
 
-def _check(database: Database, account: Account, *, may_lack_log: bool, rebind: bool) -> None:
+def _check(database: Database, account: Account, *, was_left: bool, rebind: bool) -> bool:
     # Refuse a file that is not a journal, is damaged or incomplete, and without *rebind* one from which another account
-    # has sent something.
+    # has sent something. Return whether it is still to be checked for damage.
     path, is_current = database.path, database.is_current()
     with database.translating():
         [in_use] = database.fetch_one("SELECT in_use FROM journal")
-        if in_use and not may_lack_log:  # first: the log may also have what the file lacks to be sound
+        if in_use and not was_left:  # first: the log may also have what the file lacks to be sound
             raise JournalCorrupt(
                 f"{str(path)!r} was copied while it was in use, or lost its log: "
                 f"what was sent last is not in it. Bring {beside(path, '-wal').name!r} along from where it came"
             )
-        [verdict] = database.fetch_one("PRAGMA quick_check(1)")
-        if verdict != "ok":
-            raise JournalCorrupt(f"{str(path)!r} is damaged ({verdict}); restore it from a copy")
-        if (differs := _difference(database, account)) and not rebind and _may_have_tasks(database):
+        differs = _difference(database, account)
+        # Later, if until then nothing changes but that it is in use. With a log that a crash has left it is checked
+        # first: opening writes the log into the file, and the two may not belong together.
+        is_checked_later = path.stat().st_size > CHECKED_AT_ONCE and is_current and not differs and not was_left
+        if not is_checked_later:
+            check_sound(database)
+        if differs and not rebind and _may_have_tasks(database):
             raise JournalMismatch(
                 f"{str(path)!r} belongs to another account or service: {differs}. Continue with the old "
                 "one; or, if it was replaced, with rebind=True (--new-key), which keeps apart what was sent before"
             )
     if is_current:
         check_endpoints(database)
+    return is_checked_later
 
 
 def _difference(database: Database, account: Account) -> str:

@@ -14,7 +14,7 @@ from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.exchange import RequestBody
 from kling_async.client.limits.bucket import SlotLease
 from kling_async.client.reservations import Reservation
-from kling_async.client.retries import Step, find_in, may_exist, next_step, retry
+from kling_async.client.retries import Step, find_in, may_exist, next_step, retry_after
 from kling_async.client.spending import Charge
 from kling_async.client.submission import Submission, may_be_task_of
 from kling_async.client.transport import Transport, decode
@@ -150,7 +150,7 @@ class Delivery:
             self.body.is_called_off = True
         return not self.is_exposed
 
-    async def send(self) -> TaskSnapshot:
+    def send(self) -> Awaitable[TaskSnapshot]:
         """
         Send the request until it is a task.
 
@@ -162,7 +162,7 @@ class Delivery:
             SubmissionUncertain: A task may exist, and its fate could not be determined.
             KlingError: Certainly no task was created.
         """
-        return await self._retrying(self._post, self._look_up_or_post)
+        return self._retrying(self._post, self._look_up_or_post)
 
     async def find(self) -> TaskSnapshot | None:
         """
@@ -204,7 +204,11 @@ class Delivery:
     async def _retrying(self, first: Callable[[], Awaitable[T]], again: Callable[[], Awaitable[T]]) -> T:
         submission = self.submission
         try:
-            return await retry(first, again, self._transport.retry, self._is_over, self._on_retry)
+            try:
+                return await first()
+            except KlingError as error:
+                failed = [error]
+            return await retry_after(failed, again, self._transport.retry, self._is_over, self._on_retry)
         except _ObserverFailed as failed:
             raise failed.error from None
         except KlingError as error:

@@ -3,6 +3,7 @@ The parts of one HTTP exchange: the request's body, the time limit, and what has
 """
 
 import asyncio
+import functools
 import math
 from collections.abc import Mapping
 from types import TracebackType
@@ -15,7 +16,7 @@ from aiohttp.hdrs import EXPECT
 
 from kling_async.wire.responses import is_whole
 
-__all__ = ["NEVER_SENT", "Deadline", "Deadlines", "PartialAnswer", "RequestBody", "is_cancelled"]
+__all__ = ["NEVER_SENT", "Deadline", "Deadlines", "PartialAnswer", "RequestBody", "is_cancelled", "keep_reads_in_heap"]
 
 NEVER_SENT: Final = (
     aiohttp.ClientConnectorError,
@@ -159,6 +160,15 @@ class Deadline:
         else:
             self._has_expired = True
             self._aio_task.cancel()
+
+
+@functools.cache
+def keep_reads_in_heap() -> None:
+    """
+    Have the C library take the blocks into which sockets are read from its heap. asyncio's have 256 KiB; glibc maps and
+    unmaps each of them, which costs more than the rest of reading a short answer, until it has freed a larger one.
+    """
+    bytearray(2**20)
 
 
 def is_cancelled() -> bool:

@@ -2,8 +2,9 @@
 The tasks that a client knows, by their ids, and reads of tasks by their ids.
 """
 
+import functools
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import attrs
@@ -114,7 +115,8 @@ class KnownTasks:
         """
         handle = self.handle(task_id, endpoint)
         self._open()
-        snapshot = await self._find(handle.endpoint, task_id=task_id)
+        read = functools.partial(self._read, task_id, None)
+        snapshot = await find_in(read, handle.endpoint, handle.endpoint.counterpart(self._dialect))
         handle.apply(snapshot)
         return snapshot
 
@@ -127,27 +129,20 @@ class KnownTasks:
             KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
         """
         self._open()
-        snapshot = await self._find(endpoint, external_id=external_task_id)
+        read = functools.partial(self._read, None, external_task_id)
+        snapshot = await find_in(read, endpoint, endpoint.counterpart(self._dialect))
         if not may_be_task_of(snapshot, external_task_id, sent_ago=None, made_ago=None):
             what = f"the service answered with another task than that of external_task_id {external_task_id!r}"
             raise TaskNotFound(what, snapshot.task_id, snapshot.request_id)
         return snapshot
 
-    async def _find(
-        self, endpoint: Endpoint[Any], *, task_id: str | None = None, external_id: str | None = None
-    ) -> TaskSnapshot:
-        async def read(place: Endpoint[Any]) -> TaskSnapshot:
-            path = place.one(task_id) if task_id is not None else place.sent_as(external_id or "")
-            return await self._transport.read(
-                path,
-                lambda answer: (
-                    read_snapshot(answer, task_id)
-                    if place.legacy is None
-                    else read_only_task(answer, task_id, external_id)
-                ),
-            )
-
-        return await find_in(read, endpoint, endpoint.counterpart(self._dialect))
+    def _read(self, task_id: str | None, external_id: str | None, endpoint: Endpoint[Any]) -> Awaitable[TaskSnapshot]:
+        # Not a coroutine of its own, but that of the transport.
+        path = endpoint.one(task_id) if task_id is not None else endpoint.sent_as(external_id or "")
+        if endpoint.legacy is None:
+            return self._transport.read(path, functools.partial(read_snapshot, task_id=task_id))
+        parse = functools.partial(read_only_task, task_id=task_id, external_id=external_id)
+        return self._transport.read(path, parse)
 
     async def listed(self, endpoint: Endpoint[Any], page_size: int) -> AsyncGenerator[TaskSnapshot, None]:
         """

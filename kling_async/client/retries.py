@@ -23,7 +23,7 @@ from kling_async.errors import (
 )
 from kling_async.policy.policies import RetryPolicy
 
-__all__ = ["Step", "find_in", "is_no_api", "may_exist", "may_repeat", "next_step", "retry"]
+__all__ = ["Step", "find_in", "is_no_api", "may_exist", "may_repeat", "next_step", "retry", "retry_after"]
 
 E = TypeVar("E")
 T = TypeVar("T")
@@ -141,9 +141,26 @@ async def retry(
         on_retry: Called with an error that is not, and the seconds until the next attempt.
     """
     try:
-        return await first()  # nearly all succeed, and preparing `backoff` for each costs more than sending it
+        return await first()
     except KlingError as error:
         failed = [error]
+    return await retry_after(failed, again, policy, is_over, on_retry)
+
+
+async def retry_after(
+    failed: list[KlingError],
+    again: Callable[[], Awaitable[T]],
+    policy: RetryPolicy,
+    is_over: Callable[[Any], bool],
+    on_retry: Callable[[KlingError, float], object] | None = None,
+) -> T:
+    """
+    Do the same for a first attempt that has ended. Nearly all succeed, and preparing `backoff` for each would cost more
+    than sending it.
+
+    Args:
+        failed: The error in which it ended. It is taken out of the list, since its traceback holds the caller.
+    """
 
     async def attempt() -> T:
         if failed:

@@ -18,9 +18,17 @@ import attrs
 from multidict import CIMultiDict
 from yarl import URL
 
-from kling_async.client.exchange import NEVER_SENT, Deadline, Deadlines, PartialAnswer, RequestBody, is_cancelled
+from kling_async.client.exchange import (
+    NEVER_SENT,
+    Deadline,
+    Deadlines,
+    PartialAnswer,
+    RequestBody,
+    is_cancelled,
+    keep_reads_in_heap,
+)
 from kling_async.client.first_contact import FirstContact
-from kling_async.client.retries import may_repeat, retry
+from kling_async.client.retries import may_repeat, retry_after
 from kling_async.errors import ClientClosed, InvalidRequest, KlingError, NotSent, UnexpectedAnswer, Unreachable
 from kling_async.media.responses import describe_http_error
 from kling_async.media.semaphore import Semaphore
@@ -132,16 +140,12 @@ class Transport:
         Raises:
             KlingError: From *parse* or the connection; the last of several.
         """
-        now = asyncio.get_running_loop().time
-        until = now() + self.retry.give_up_after
-
-        async def attempt() -> T:
+        until = asyncio.get_running_loop().time() + self.retry.give_up_after
+        try:
             return await decode(await self.send("GET", path), parse)
-
-        def is_over(error: KlingError) -> bool:
-            return not may_repeat(error) or self.retry.is_too_long(error) or now() > until
-
-        return await retry(attempt, attempt, self.retry, is_over)
+        except KlingError as error:
+            failed = [error]
+        return await _read_again(self, failed, path, parse, until)
 
     async def send(
         self, method: str, path: str, body: RequestBody | None = None, *, limit: float | None = None
@@ -275,6 +279,7 @@ class Transport:
         if session is None:
             # Our gate is the bound: waiting in aiohttp's pool would count against the time limit of a request.
             kept: dict[str, Any] = {"keepalive_timeout": keepalive} if keepalive else {"force_close": True}
+            keep_reads_in_heap()
             rules = _rules(self.http)
             connector = aiohttp.TCPConnector(limit=0, ssl=rules.pop("ssl"), **kept)
             session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), **rules)
@@ -327,6 +332,20 @@ def _rules(http: HttpOptions) -> dict[str, Any]:
         "max_field_size": MAX_HEADER,
         "max_headers": MAX_HEADERS,
     }
+
+
+async def _read_again(
+    transport: Transport, failed: list[KlingError], path: str, parse: Callable[[Answer], T], until: float
+) -> T:
+    now = asyncio.get_running_loop().time
+
+    async def attempt() -> T:
+        return await decode(await transport.send("GET", path), parse)
+
+    def is_over(error: KlingError) -> bool:
+        return not may_repeat(error) or transport.retry.is_too_long(error) or now() > until
+
+    return await retry_after(failed, attempt, transport.retry, is_over)
 
 
 @functools.lru_cache(maxsize=64)

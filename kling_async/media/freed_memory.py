@@ -8,6 +8,7 @@ and freed (see `mallopt(3)`, "dynamic mmap threshold"), so that one such block i
 used, this has no effect.
 """
 
+import functools
 from typing import Final
 
 __all__ = ["keep_freed_memory"]
@@ -15,8 +16,10 @@ __all__ = ["keep_freed_memory"]
 MAPPED: Final = 8 * 1024 * 1024
 
 
+@functools.cache
 def keep_freed_memory() -> None:
     """
-    Let the process keep up to twice `MAPPED` bytes of freed memory.
+    Let the process keep up to twice `MAPPED` bytes of freed memory. Only the first call allocates: by then a block of
+    this size is no longer mapped, and would be cleared.
     """
     bytes(MAPPED)  # is mapped and freed, and never touched

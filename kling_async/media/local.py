@@ -20,13 +20,13 @@ from kling_async.media.saved_files import SavedFile
 from kling_async.media.streams import FileStream
 from kling_async.wire.tasks import File
 
-__all__ = ["OUT_OF_SPACE", "StagedFile", "write_to_folder"]
+__all__ = ["OUT_OF_SPACE", "WRITTEN_AT_ONCE", "StagedFile", "write_to_folder"]
 
 OUT_OF_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """
 Error numbers of a full disk, and of a user whose quota is used up.
 """
-WRITTEN_AT_ONCE: Final = 512 * 1024
+WRITTEN_AT_ONCE: Final = 1024 * 1024
 """
 Bytes that are written by one call in a thread; fewer at the end of a file.
 """

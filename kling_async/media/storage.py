@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from kling_async.media.disk_threads import in_disk_thread
 from kling_async.media.fetch_errors import DiskFull, FetchError, FetchRefused
 from kling_async.media.filesystems import LINKS, PERMANENT, OpenedFileSystem, UrlChain, attempts_at
-from kling_async.media.local import OUT_OF_SPACE
+from kling_async.media.local import OUT_OF_SPACE, WRITTEN_AT_ONCE
 from kling_async.media.naming import NameTemplate, is_url
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage_uploads import TempFile, put_file
@@ -109,7 +110,7 @@ class Storage:
     async def _try_out(self, opened: OpenedFileSystem, file: TempFile) -> None:
         names = NameTemplate(f".kling-{secrets.token_hex(8)}.check", "")
         url = self.url_of(names, 0, "")
-        file.write(TRIAL)
+        file.add(TRIAL)
         file.end()
         try:
             await self._put_trial(url, file, names)
@@ -168,8 +169,9 @@ class Storage:
         url = self.url_of(names, file.index, stream.ext)
         with TempFile.begin(stream.ext, temp_dir) as temp:
             while piece := await stream.read():
-                temp.write(piece)
-            temp.end()
+                if temp.add(piece) >= WRITTEN_AT_ONCE:
+                    await in_disk_thread(temp.write)
+            await in_disk_thread(temp.end)
             await self._attempt("written", url, lambda opened, key: put_file(opened, temp, key, names))
             return SavedFile(file.index, None, temp.length, temp.sha256, url, kind=file.kind)
 

@@ -32,12 +32,15 @@ __all__ = ["TempFile", "put_file"]
 @attrs.define(eq=False, repr=False)
 class TempFile:
     """
-    A file on its way to a storage, in a temporary file of this machine that is removed on leaving.
+    A file on its way to a storage, in a temporary file of this machine that is removed on leaving. `write` and `end`
+    wait for the disk and compute the digests: call them in a thread.
     """
 
     path: Path
     _file: BinaryIO
     length: int = attrs.field(default=0, init=False)
+    _pieces: list[bytes] = attrs.field(factory=list, init=False)  # that are still to be written
+    _written: int = attrs.field(default=0, init=False)
     _sha256: Any = attrs.field(factory=hashlib.sha256, init=False)
     _md5: Any = attrs.field(factory=functools.partial(hashlib.md5, usedforsecurity=False), init=False)
 
@@ -67,14 +70,30 @@ class TempFile:
         digits: str = self._md5.hexdigest()
         return digits
 
-    def write(self, piece: bytes) -> None:
-        with _disk_errors(self.path.parent):
-            self._file.write(piece)
+    def add(self, piece: bytes) -> int:
+        """
+        Keep *piece* for the next `write`; return how many bytes are kept.
+        """
+        self._pieces.append(piece)
         self.length += len(piece)
-        self._sha256.update(piece)
-        self._md5.update(piece)
+        return self.length - self._written
+
+    def write(self) -> None:
+        """
+        Write the pieces that were added.
+        """
+        with _disk_errors(self.path.parent):
+            for piece in self._pieces:
+                self._file.write(piece)
+                self._sha256.update(piece)
+                self._md5.update(piece)
+        self._pieces, self._written = [], self.length
 
     def end(self) -> None:
+        """
+        Write the last pieces, and close the file.
+        """
+        self.write()
         with _disk_errors(self.path.parent):
             self._file.close()
 

@@ -97,7 +97,8 @@ def test_hundred_tasks_cost_few_requests_and_little_time(dialect: Dialect, seed:
 @pytest.mark.parametrize(("dialect", "reads"), [(OFFICIAL, 60), (BY_LIST, 70)], ids=["by both", "by list"])
 def test_first_end_of_many_is_found_by_small_reads(dialect: Dialect, reads: int) -> None:
     """
-    Six hundred tasks need two pages: while none has ended, twenty of them at a time are queried by their ids, if that can be done.
+    Six hundred tasks need two pages: while none has ended, twenty at a time are queried by their ids where that can be
+    done.
     """
     cost = cost_of(dialect, count=600, slots=600, latency=(4.0, 8.0))
 

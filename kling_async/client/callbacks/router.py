@@ -3,7 +3,7 @@ Routes callbacks to tasks: a submit has an address before its task has an id.
 """
 
 import asyncio
-import uuid
+import secrets
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
@@ -176,7 +176,7 @@ class CallbackRouter:
         Make an address for the callbacks of one submit. With the key of an earlier submit, earlier callbacks
         are passed on.
         """
-        key = submit_key or uuid.uuid4().hex
+        key = submit_key or secrets.token_hex(16)
         subscription = self._subscriptions[key] = CallbackSubscription(self._receiver.address_of(key), self, key)
         for trusted, snapshot in self._unclaimed.pop(key, {}).items():
             subscription.note_callback(snapshot, trusted=trusted)

@@ -298,7 +298,7 @@ class PollSchedule:
         group.duration.add(seconds)
         group.first_delay = min(self.policy.early * group.duration.typical, group.duration.shortest)
         group.ticket = 0
-        later = now + HEAD_START * self._interval(entry, now)
+        later = now + HEAD_START * self._interval(entry, now) if group.entries else now
         while group.entries:
             _, sampled = group.entries.popitem(last=False)
             self._book(sampled, max(later, sampled.since + group.first_delay))

@@ -63,7 +63,7 @@ def unicode_rules(request: object, fields: Iterable[str]) -> Iterator[BrokenRule
     """
     for field in fields:
         value = getattr(request, field)
-        if not isinstance(value, str):
+        if not isinstance(value, str) or value.isprintable():  # then it holds neither
             continue
         if HALF_A_PAIR.search(value):
             yield broken(field, value, WHOLE_CHARACTERS)

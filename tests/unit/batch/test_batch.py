@@ -62,6 +62,7 @@ from kling_async.media.input_files import Reference, read_reference
 from tests.fakes.batches import (
     BRISK,
     EAGER,
+    HASTY,
     PROMPTS,
     Item,
     client_of,
@@ -648,7 +649,7 @@ async def test_run_without_callbacks_keeps_the_address_of_an_earlier_one(tmp_pat
     What is sent again may end in doubt once more; then the callback of the first submit still shows its task.
     """
     async with emulator(OFFICIAL, faults.reset_after("create"), faults.status("query", 503, after=1)) as server:
-        async with opened(server, tmp_path / "run.kling") as batch:
+        async with opened(server, tmp_path / "run.kling", retry=HASTY) as batch:
             await batch.add(["a lighthouse"])
             await journal_of(batch).mark_sending(0, attempt=1, external_task_id="ours", submit_key="address", now=0)
 
@@ -838,17 +839,17 @@ async def test_old_copy_of_a_journal_creates_no_second_task(tmp_path: Path, stor
     A copy from before the run computes the same ids, so that the tasks of the first run are found.
     """
     async with emulator(OFFICIAL, *OLD_COPIES[story]) as server:
-        async with opened(server, tmp_path / "run.kling") as batch:
+        async with opened(server, tmp_path / "run.kling", retry=HASTY) as batch:
             await batch.add(["a lighthouse"])
         path = copied(tmp_path / "run.kling", "copy")
         if "connection" in story:
-            async with opened(server, tmp_path / "run.kling") as batch:
+            async with opened(server, tmp_path / "run.kling", retry=HASTY) as batch:
                 await server.aclose()
                 with pytest.raises(NotSent):
                     await outcomes_of(batch)
                 await server.__aenter__()
         for journal in (tmp_path / "run.kling", path):
-            async with opened(server, journal) as batch:
+            async with opened(server, journal, retry=HASTY) as batch:
                 while not (await batch.summary()).finished:
                     await outcomes_of(batch)
                 [outcome] = [outcome async for outcome in batch.outcomes()]
@@ -912,7 +913,7 @@ async def test_resend_uncertain_sends_nothing_twice_if_ids_are_accepted(tmp_path
     With `resend_uncertain`, a service that takes our ids is queried first, and tasks that it has are not sent again.
     """
     rules = (faults.reset_after("create"), faults.status("query", 503, times=25))
-    async with emulator(OFFICIAL, *rules) as server, opened(server, tmp_path / "run.kling") as batch:
+    async with emulator(OFFICIAL, *rules) as server, opened(server, tmp_path / "run.kling", retry=HASTY) as batch:
         await batch.add(["a lighthouse"])
         first = await outcomes_of(batch)
         while server.ledger.reads < 25:
@@ -930,7 +931,7 @@ async def test_uncertain_row_unknown_to_the_service_is_sent(tmp_path: Path) -> N
     """
     rules = (faults.reset_before("create", times=2), faults.status("query", 503, times=40))
     async with emulator(OFFICIAL, *rules, refused_words=["harbour"]) as server:
-        async with opened(server, tmp_path / "run.kling") as batch:
+        async with opened(server, tmp_path / "run.kling", retry=HASTY) as batch:
             await batch.add(["a lighthouse", "a harbour"])
             first = await outcomes_of(batch)
             while server.ledger.reads < 40:
@@ -1090,7 +1091,7 @@ async def test_mistake_of_the_first_run_does_not_bind_the_journal(
     """
     path = tmp_path / "run.kling"
     async with emulator(dialect) as server, emulator() as elsewhere:
-        async with opened(elsewhere if is_elsewhere else server, path, **wrong) as batch:
+        async with opened(elsewhere if is_elsewhere else server, path, retry=HASTY, **wrong) as batch:
             await elsewhere.aclose()
             await batch.add(PROMPTS)
             with pytest.raises((NotAuthenticated, NotSent, AccountProblem)):
@@ -1099,7 +1100,7 @@ async def test_mistake_of_the_first_run_does_not_bind_the_journal(
             assert {"queued": 6} == counts_of(await batch.summary())
             assert any(row.attempts for row in await journal_of(batch).read_page((), -1, 9))
 
-        async with opened(server, path) as batch:
+        async with opened(server, path, retry=HASTY) as batch:
             outcomes = await outcomes_of(batch)
 
         assert ["done"] * 6 == [told(outcome)[2] for outcome in outcomes]
@@ -1113,10 +1114,13 @@ async def test_failed_lookup_changes_no_kept_row(tmp_path: Path, status: int) ->
     """
     path = tmp_path / "run.kling"
     async with emulator(OFFICIAL, faults.status("query", status)) as server:
-        async with opened(server, path) as batch:
+        async with opened(server, path, retry=HASTY) as batch:
             await leave_rows(batch)
         await rotate_key(server, "sk-rotated")
-        async with client_of(server, api_key="sk-rotated") as client, Batch(path, client, rebind=True) as batch:
+        async with (
+            client_of(server, api_key="sk-rotated", retry=HASTY) as client,
+            Batch(path, client, rebind=True) as batch,
+        ):
             before = [(row.state, str(row.error)) for row in await journal_of(batch).read_page((), -1, 4)]
             with contextlib.suppress(NotAuthenticated):
                 await outcomes_of(batch, timeout=0.1)
@@ -1947,7 +1951,7 @@ async def test_unreachable_service_leaves_all_rows_queued(tmp_path: Path) -> Non
     If no connection can be established, nothing is uncertain: the run ends in NotSent, and continues when the service
     is back.
     """
-    async with emulator(GATEWAY) as server, opened(server, tmp_path / "run.kling") as batch:
+    async with emulator(GATEWAY) as server, opened(server, tmp_path / "run.kling", retry=HASTY) as batch:
         await batch.add(PROMPTS)
         await server.aclose()
         with pytest.raises(NotSent):
@@ -2015,7 +2019,7 @@ async def test_twenty_uncertain_submits_in_a_row_are_taken_to_last(tmp_path: Pat
     Behind something that swallows every answer a batch stops, says why, and leaves the rest queued.
     """
     rules = (faults.reset_before("create"), faults.status("query", 503))
-    async with emulator(dialect, *rules) as server, opened(server, tmp_path / "run.kling") as batch:
+    async with emulator(dialect, *rules) as server, opened(server, tmp_path / "run.kling", retry=HASTY) as batch:
         await batch.add([f"lighthouse {number}" for number in range(100)])
         told_of = []
         with pytest.raises(SubmissionUncertain, match=r"^\d+ submits in a row .* nothing more is sent; the last one: "):

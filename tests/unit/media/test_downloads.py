@@ -31,7 +31,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from kling_async.errors import DownloadFailed, StorageFull, TaskNotFound
-from kling_async.media import local
+from kling_async.media import local, storage_uploads
 from kling_async.media.downloads import Downloads
 from kling_async.media.fetch_errors import FetchError, FetchRefused
 from kling_async.media.naming import NameTemplate
@@ -2036,6 +2036,41 @@ class TestCancelling:
             saving.cancel()
             await asyncio.wait([saving], timeout=0.01)
             assert not saving.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+
+        assert {} == files(tmp_path)
+
+    async def test_in_the_middle_of_a_write_on_the_way_to_a_storage(
+        self, server: FileServer, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A cancellation waits for the thread: then the temporary file is gone, and nothing is stored.
+        """
+        write, hangs, go_on = storage_uploads.TempFile.write, asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def hang(temp: storage_uploads.TempFile) -> None:
+            write(temp)
+            loop.call_soon_threadsafe(hangs.set)
+            go_on.wait(5)
+
+        monkeypatch.setattr(storage_uploads.TempFile, "write", hang)
+        url = server.serve("/a", picture(PNG + bytes(2 * local.WRITTEN_AT_ONCE)))
+        stored, temp_dir = tmp_path / "stored", tmp_path / "temp"
+        temp_dir.mkdir()
+        saving = asyncio.ensure_future(
+            downloads.save_file(
+                Image(0, url), Storage(f"local://{stored}"), NameTemplate(NAME, "t1"), temp_dir=temp_dir
+            )
+        )
+        await hangs.wait()
+        assert len(files(temp_dir)) == 1
+
+        saving.cancel()
+        await asyncio.wait([saving], timeout=0.01)
+        assert not saving.done()
         go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await saving
