@@ -50,7 +50,7 @@ class TaskHandle:
         events: Publishes what happens to the task.
         unconfirmed: What callbacks without a valid signature have said; None if none came.
         unconfirmed_at: When the last of them came, in seconds of the loop's clock.
-        is_watched: Whether it is polled.
+        polled_in: The event loop in which it is polled; None if it is not.
         charge: What is reserved for the task in budgets; None for most of those that were picked up.
     """
 
@@ -65,7 +65,7 @@ class TaskHandle:
     is_settled: bool = attrs.field(default=False, init=False)
     unconfirmed: TaskSnapshot | None = attrs.field(default=None, init=False)
     unconfirmed_at: float = attrs.field(default=-math.inf, init=False)
-    is_watched: bool = attrs.field(default=False, init=False)
+    polled_in: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
     watched_since: float | None = attrs.field(default=None, init=False)
     _lease: SlotLease | None = attrs.field(default=None, init=False)
     charge: Charge | None = attrs.field(default=None, init=False)
@@ -123,7 +123,10 @@ class TaskHandle:
         else:
             check_timeout("timeout", timeout)
         if not self.is_settled:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            if self.polled_in is not loop:  # this comes first: it refuses a loop that is not the client's
+                self._watch(self)
+            waiter: asyncio.Future[None] = loop.create_future()
             timed = self._timeouts.begin(waiter, timeout) if timeout is not None else None
             if self._waiter is None:
                 self._waiter = waiter
@@ -131,8 +134,6 @@ class TaskHandle:
                 others = self._others = self._others or {}
                 others[waiter] = None
             try:
-                if not self.is_watched:
-                    self._watch(self)
                 await waiter
             finally:
                 if self._waiter is waiter:

@@ -61,7 +61,7 @@ class KnownTasks:
         """
         As `KlingClient.unfinished`.
         """
-        known = {**self._handles, **self.running}
+        known = dict(self._handles.items()) | self.running
         return tuple(handle for handle in known.values() if not handle.is_settled)
 
     def handle(

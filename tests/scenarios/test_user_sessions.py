@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from kling_async import GATEWAY, ImageRequest, KlingClient, RetryPolicy
-from kling_async.errors import AccountProblem, ClientClosed, NotSent, SubmissionUncertain
+from kling_async.errors import AccountProblem, ClientClosed, NotSent, SubmissionUncertain, Unreachable
 from tests.fakes.observers import Steps
 from tests.fakes.scripted_server import ReceivedRequest, http_response, raw_server, scripted_server
 from tests.fakes.simulated_loop import simulated
@@ -162,3 +162,24 @@ async def test_create_that_is_refused_by_its_head_is_refused() -> None:
             await client.core.submit_observed(LIGHTHOUSE, steps)
 
     assert (1, ["sending", "withdrawn"]) == (len(heads), steps.taken)
+
+
+@simulated
+async def test_read_that_outlives_its_client_still_has_a_time_limit() -> None:
+    """
+    Closing the client leaves the program's session open, and with it a request that the service does not answer.
+    """
+    arrived, end = asyncio.Event(), asyncio.Event()
+
+    async def keep_silent(_: ReceivedRequest) -> None:
+        arrived.set()
+        await end.wait()
+
+    async with scripted_server(keep_silent) as server, borrowing(server.url) as client:
+        read = asyncio.ensure_future(client.get("t-1"))
+        await arrived.wait()
+        await client.aclose()
+        async with asyncio.timeout(600):
+            with pytest.raises(Unreachable):
+                await read
+        end.set()

@@ -74,7 +74,7 @@ class EndpointPoller:
         """
         if handle.watched_since is None:
             handle.watched_since = now
-        handle.is_watched = True
+        handle.polled_in = asyncio.get_running_loop()
         self._count += 1
         self.watched[handle.task_id] = WatchedTask(handle, self._count, handle.watched_since, expects_callbacks)
         self.schedule.add(
@@ -117,7 +117,7 @@ class EndpointPoller:
             self.schedule.add_duration(task_id, seconds, now)
         self.schedule.remove(task_id)
         self.watched.pop(task_id, None)
-        handle.is_watched = False
+        handle.polled_in = None
         return True
 
     def _plan(self, tasks: Sequence[WatchedTask]) -> list[tuple[QueryPlan | None, Sequence[WatchedTask]]]:

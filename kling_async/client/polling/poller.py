@@ -105,7 +105,7 @@ class Poller:
             for task in poller.watched.values():
                 task.handle.fail(closed_error(task.handle))
                 task.handle.release()
-                task.handle.is_watched = False
+                task.handle.polled_in = None
             poller.watched.clear()
         polls = tuple(self._running)
         for poll in polls:

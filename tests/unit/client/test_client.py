@@ -39,6 +39,7 @@ from kling_async import (
     TextToVideo,
 )
 from kling_async.client import delivery, submitter
+from kling_async.client.handle import TaskHandle
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
     ClientClosed,
@@ -739,6 +740,24 @@ class TestLife:
         with pytest.raises(RuntimeError, match="another event loop"):
             asyncio.run(client.get("1"))
         asyncio.run(client.aclose())
+
+    def test_wait_in_another_loop_is_refused_while_the_task_is_polled(self) -> None:
+        """
+        The end of the task would never reach it there, and neither would the end of its time.
+        """
+
+        clients: list[KlingClient] = []
+
+        async def submit() -> TaskHandle:
+            async with Emulator(latency=(60, 60)) as server, aiohttp.ClientSession() as session:
+                clients.append(client_of(server, slots=1, session=session))
+                return await clients[0].submit("a lighthouse")
+
+        handle = asyncio.run(submit())
+        for timeout in (0.01, None):
+            with pytest.raises(RuntimeError, match="another event loop"):
+                asyncio.run(handle.wait(timeout))
+        asyncio.run(clients[0].aclose())
 
     async def test_dropped_while_open_it_warns(self, server: Emulator) -> None:
         """
