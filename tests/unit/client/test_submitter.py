@@ -47,7 +47,7 @@ from kling_async.wire.tasks import TaskSnapshot
 from tests.fakes.clients import BRISK, EAGER, LIGHTHOUSE, client_of, emulator
 from tests.fakes.deliveries import delivery
 from tests.fakes.gate import HELD
-from tests.fakes.simulated_loop import quiet_loop
+from tests.fakes.simulated_loop import quiet_loop, simulated
 
 PATIENT = RetryPolicy(first_delay=30.0)
 
@@ -266,6 +266,7 @@ async def test_lost_answer_withdraws_nothing(rule: Fault) -> None:
         assert 1 == server.ledger.creates_received
 
 
+@simulated
 async def test_service_that_is_gone_withdraws_each_attempt() -> None:
     """
     A connection that was never made leaves nothing intended.
