@@ -3,7 +3,6 @@ The parts of one HTTP exchange: the request's body, the time limit, and what has
 """
 
 import asyncio
-import functools
 import math
 from collections.abc import Mapping
 from types import TracebackType
@@ -16,7 +15,7 @@ from aiohttp.hdrs import EXPECT
 
 from kling_async.wire.responses import is_whole
 
-__all__ = ["NEVER_SENT", "Deadline", "Deadlines", "PartialAnswer", "RequestBody", "is_cancelled", "keep_reads_in_heap"]
+__all__ = ["NEVER_SENT", "Deadline", "Deadlines", "PartialAnswer", "RequestBody", "is_cancelled"]
 
 NEVER_SENT: Final = (
     aiohttp.ClientConnectorError,
@@ -74,13 +73,17 @@ class Deadlines:
         Check all that are running at the time *at*, rather than later.
         """
         if at < self.wakes_at:
-            self.close()
+            self._stop()
             self._timer, self.wakes_at = asyncio.get_running_loop().call_at(at, self._check), at
 
     def close(self) -> None:
         """
-        Stop the timer. The next deadline starts it again.
+        Stop the timer, unless a block still runs: a borrowed session goes on when its client is closed.
         """
+        if not self.running:
+            self._stop()
+
+    def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self.wakes_at = None, math.inf
@@ -160,15 +163,6 @@ class Deadline:
         else:
             self._has_expired = True
             self._aio_task.cancel()
-
-
-@functools.cache
-def keep_reads_in_heap() -> None:
-    """
-    Have the C library take the blocks into which sockets are read from its heap. asyncio's have 256 KiB; glibc maps and
-    unmaps each of them, which costs more than the rest of reading a short answer, until it has freed a larger one.
-    """
-    bytearray(2**20)
 
 
 def is_cancelled() -> bool:

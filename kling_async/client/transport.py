@@ -25,11 +25,11 @@ from kling_async.client.exchange import (
     PartialAnswer,
     RequestBody,
     is_cancelled,
-    keep_reads_in_heap,
 )
 from kling_async.client.first_contact import FirstContact
 from kling_async.client.retries import may_repeat, retry_after
 from kling_async.errors import ClientClosed, InvalidRequest, KlingError, NotSent, UnexpectedAnswer, Unreachable
+from kling_async.media.freed_memory import keep_freed_memory
 from kling_async.media.responses import describe_http_error
 from kling_async.media.semaphore import Semaphore
 from kling_async.policy.http import MAX_HEADER, MAX_HEADERS, HttpOptions
@@ -280,7 +280,7 @@ class Transport:
         if session is None:
             # Our gate is the bound: waiting in aiohttp's pool would count against the time limit of a request.
             kept: dict[str, Any] = {"keepalive_timeout": keepalive} if keepalive else {"force_close": True}
-            keep_reads_in_heap()
+            keep_freed_memory()
             rules = _rules(self.http)
             connector = aiohttp.TCPConnector(limit=0, ssl=rules.pop("ssl"), **kept)
             session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), **rules)

@@ -1,11 +1,12 @@
 """
-Freed memory that the process keeps for its next pieces of a file.
+Freed memory that the process keeps for what it reads next.
 
-By default, glibc gives memory back to the system as soon as a few hundred KiB at the end of the heap are free. With
-pieces of 256 KiB, the same pages are given back and fetched again thousands of times a second, and the system clears
-them each time: a tenth of all the work of a download. The limit is twice the size of the largest block that was mapped
-and freed (see `mallopt(3)`, "dynamic mmap threshold"), so that one such block is enough. Where another allocator is
-used, this has no effect.
+By default, glibc maps each block of a few hundred KiB, gives it back to the system once it is freed, and gives back the
+end of its heap as well. asyncio reads sockets in blocks of 256 KiB: the same pages are given back and fetched again
+thousands of times a second, and the system clears them each time. That is a tenth of all the work of a download, and
+more than the rest of reading a short answer. The limit is twice the size of the largest block that was mapped and freed
+(see `mallopt(3)`, "dynamic mmap threshold"), so that one such block is enough. Where another allocator is used, this
+has no effect.
 """
 
 import functools

@@ -46,14 +46,16 @@ async def run(seed: int, rules: list[Fault]) -> float:
 
 @pytest.mark.parametrize("seeds", [range(6), pytest.param(range(6, 20), marks=pytest.mark.thorough)], ids=str)
 @simulated
-async def test_frequent_faults_at_most_double_the_time(seeds: range) -> None:
+async def test_frequent_faults_delay_a_wait_by_half(seeds: range) -> None:
     """
-    For each seed all waits of 100 tasks succeed, within twice the time of the same seed without faults.
+    All waits of 100 tasks succeed. They take at most half as long again as without faults, taken over the seeds, and
+    for none more than two and a half times as long.
     """
     fair = await asyncio.gather(*(run(seed, []) for seed in seeds))
     foul = await asyncio.gather(*(run(seed, BAD_WEATHER) for seed in seeds))
 
-    assert [] == [seed for seed, good, bad in zip(seeds, fair, foul, strict=True) if bad > 2 * good]
+    assert sum(foul) <= 1.5 * sum(fair)
+    assert [] == [seed for seed, good, bad in zip(seeds, fair, foul, strict=True) if bad > 2.5 * good]
 
 
 @pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 20), marks=pytest.mark.thorough)], ids=str)

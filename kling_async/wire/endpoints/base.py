@@ -297,10 +297,11 @@ def with_fields(request: R, /, **fields: Any) -> R:
     if not unchecked.issuperset(fields):
         return kind(**{**dict(zip(names, values(request), strict=True)), **fields})
     copied = object.__new__(kind)
+    set_value = object.__setattr__.__get__(copied)  # requests are frozen
     for name, value in zip(names, values(request), strict=True):
-        object.__setattr__(copied, name, value)
+        set_value(name, value)
     for name, value in fields.items():
-        object.__setattr__(copied, name, value)
+        set_value(name, value)
     return copied
 
 

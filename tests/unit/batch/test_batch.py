@@ -135,7 +135,8 @@ async def test_program_goes_on_while_an_input_is_read(batch: Batch, monkeypatch:
     An input that never waits does not hold the event loop for a whole chunk.
     """
     monkeypatch.setattr(inputs, "ROWS_AT_A_TIME", 10)
-    loop, turns = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
+    turns: list[int] = []
 
     def prompts() -> Iterator[str]:
         for number in range(30):

