@@ -122,8 +122,7 @@ class Transport:
         Close the session, if it is our own. Safe to call twice.
         """
         self._is_closed = True
-        if not self._deadlines.running:  # those of a borrowed session go on, and still have to end
-            self._deadlines.close()
+        self._deadlines.close()
         while self._sessions:
             _, session = self._sessions.popitem()
             await session.close()

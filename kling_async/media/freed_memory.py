@@ -5,8 +5,8 @@ By default, glibc maps each block of a few hundred KiB, gives it back to the sys
 end of its heap as well. asyncio reads sockets in blocks of 256 KiB: the same pages are given back and fetched again
 thousands of times a second, and the system clears them each time. That is a tenth of all the work of a download, and
 more than the rest of reading a short answer. The limit is twice the size of the largest block that was mapped and freed
-(see `mallopt(3)`, "dynamic mmap threshold"), so that one such block is enough. Where another allocator is used, this
-has no effect.
+(see `mallopt(3)`, "dynamic mmap threshold"), so that one such block is enough. This has no effect where another
+allocator is used, or where the program or its environment sets the limits.
 """
 
 import functools
