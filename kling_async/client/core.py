@@ -171,6 +171,7 @@ class ClientCore:
                 self._router.detach()
             await self._poller.aclose()
             self.submitter.release()
+            self.tasks.timeouts.close()
             await self.files.aclose()
             await self.transport.aclose()
 

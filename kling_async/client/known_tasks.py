@@ -41,6 +41,7 @@ class KnownTasks:
         watch: Has a handle's task polled.
 
     Attributes:
+        timeouts: The time limits of all waits.
         running: The handles of running tasks that this client has submitted or taken over: it keeps them itself.
     """
 
@@ -50,7 +51,7 @@ class KnownTasks:
     _publisher: EventPublisher
     _open: Callable[[], None]
     _watch: Callable[[TaskHandle], None]
-    _timeouts: Timeouts = attrs.field(factory=Timeouts, init=False)
+    timeouts: Timeouts = attrs.field(factory=Timeouts, init=False)
     running: dict[str, TaskHandle] = attrs.field(factory=dict, init=False)
     _handles: "weakref.WeakValueDictionary[str, TaskHandle]" = attrs.field(
         factory=weakref.WeakValueDictionary, init=False
@@ -84,7 +85,7 @@ class KnownTasks:
             endpoint.one(task_id)  # rejects text that cannot be an id
             if events is None:
                 events = self._publisher.pick_up(task_id, endpoint)
-            handle = TaskHandle(task_id, None, self._watch, events, endpoint, self._timeouts)
+            handle = TaskHandle(task_id, None, self._watch, events, endpoint, self.timeouts)
             if self._spending.budget is not None:
                 handle.charge = self._spending.pick_up(task_id, endpoint)
             else:

@@ -55,6 +55,14 @@ class Timeouts:
             self._set_timer(loop, end)
         return waits
 
+    def close(self) -> None:
+        """
+        Stop the timer, which may be set for long after the last wait. The next wait starts it again.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _end_due(self) -> None:
         loop = asyncio.get_running_loop()
         now, next_end = loop.time(), math.inf
@@ -70,6 +78,5 @@ class Timeouts:
             self._set_timer(loop, max(next_end, now + PER_LENGTH * len(self._waits)))
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self.close()
         self._timer = loop.call_at(at, self._end_due)

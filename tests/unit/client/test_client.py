@@ -759,6 +759,17 @@ class TestLife:
                 asyncio.run(handle.wait(timeout))
         asyncio.run(clients[0].aclose())
 
+    async def test_closing_leaves_no_timer(self, server: Emulator) -> None:
+        """
+        Otherwise a program with many short-lived clients would have one of each for as long as a wait could have taken.
+        """
+        async with client_of(server) as client:
+            await client.generate("a lighthouse")
+
+        timers = getattr(asyncio.get_running_loop(), "_scheduled")  # noqa: B009 (type checkers do not know it)
+        owners = {type(getattr(each._callback, "__self__", None)) for each in timers if not each.cancelled()}
+        assert not [owner for owner in owners if owner.__module__.startswith("kling_async.client.")]
+
     async def test_dropped_while_open_it_warns(self, server: Emulator) -> None:
         """
         A leak is not silent.
