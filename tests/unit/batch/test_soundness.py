@@ -5,6 +5,8 @@ A large journal is checked for damage beside the first work on it. Here any jour
 import asyncio
 import contextlib
 import os
+import sys
+import textwrap
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from kling_async.batch.opening import Account
 from kling_async.batch.records import NewRow
 from kling_async.errors import JournalCorrupt, JournalLocked, StorageFull
 from tests.fakes.batches import emulator, opened, outcomes_of
+from tests.fakes.subprocesses import run
 
 ACCOUNT = Account("https://api.example.com", "OFFICIAL", lambda salt: f"{salt}-key")
 REQUESTS = [ImageRequest("x" * 500 + str(number)) for number in range(100)]
@@ -220,18 +223,46 @@ async def test_no_thread_for_the_check(path: Path, monkeypatch: pytest.MonkeyPat
             Journal.open(path, ACCOUNT)
 
 
+FORKING = """
+    import asyncio
+    import os
+    import sys
+    import threading
+    from kling_async.batch import opening, soundness
+    from kling_async.batch.journal import Journal
+    from tests.unit.batch.test_soundness import ACCOUNT, mark_sending
+
+    may_begin, check = threading.Event(), soundness.check_sound
+
+    def hold(database):
+        may_begin.wait(60)
+        check(database)
+
+    async def end(journal):
+        await mark_sending(journal)
+        await journal.aclose()
+
+    opening.CHECKED_AT_ONCE, soundness.check_sound = 0, hold
+    journal = Journal.open(sys.argv[1], ACCOUNT)
+    child = os.fork()
+    if not child:
+        asyncio.run(journal.aclose())
+        os._exit(0 if journal.is_closed else 1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    may_begin.set()
+    asyncio.run(end(journal))
+    sys.exit(code)
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-async def test_child_that_is_forked_during_the_check(path: Path, held: threading.Event) -> None:
+async def test_child_that_is_forked_during_the_check(path: Path) -> None:
     """
     It neither waits for the check nor closes its connection.
     """
-    async with working(path) as journal:
-        child = os.fork()
-        if not child:
-            await journal.aclose()
-            os._exit(0 if journal.is_closed else 1)
-        _, status = await asyncio.to_thread(os.waitpid, child, 0)
-        held.set()
-        await mark_sending(journal)
+    words = sys.executable, "-c", textwrap.dedent(FORKING), str(path)
+    ended = await run(*words, folder=Path(__file__).parents[3], env=os.environ)
 
-    assert 0 == status
+    assert 0 == ended.code, ended.err
+    async with working(path) as journal:
+        assert 1 == (await journal.summary()).sending
