@@ -6,6 +6,7 @@ A *client* lives as long as your program, a *handle* as long as one task, a *bat
 
 import importlib
 import logging
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -176,6 +177,12 @@ The modules that have the public names. Each is imported when the first of its n
 as `kling-async --help`, does without aiohttp, and most programs have no batch and do without SQLite.
 """
 
+_LOADING: Final = threading.RLock()
+"""
+Held while the home of a name is imported. Modules import each other by several ways, and threads that begin at
+different ends would meet: Python then lets one go on with a module that is not complete.
+"""
+
 _FOLDERS: Final = ("batch", "client", "errors", "integrations", "media", "policy", "wire")
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -185,7 +192,8 @@ if not TYPE_CHECKING:  # type checkers know the names from above, and that there
     def __getattr__(name: str) -> object:
         home = next((home for home, names in _HOMES.items() if name in names), None)
         if home is not None:
-            value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+            with _LOADING:
+                value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
         elif name in _FOLDERS:
             value = importlib.import_module(f"{__name__}.{name}")
         else:

@@ -17,7 +17,7 @@ from kling_async.client.transport import Transport
 from kling_async.media.input_files import Reference, with_texts
 from kling_async.wire.codec import write_request
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
-from kling_async.wire.json_text import write_body
+from kling_async.wire.json_text import dumps
 
 if TYPE_CHECKING:
     from kling_async.client.callbacks.router import CallbackRouter
@@ -103,4 +103,4 @@ def body_of(delivery: Delivery, files: Mapping[str, Reference]) -> RequestBody:
         fields["callback_url"] = delivery.subscription.address  # a secret, so not in the caller's request
     if delivery.endpoint.to_body is not None:
         fields = delivery.endpoint.to_body(fields)
-    return RequestBody(write_body(fields), is_traceable=delivery.submission.external_id is not None)
+    return RequestBody(dumps(fields), is_traceable=delivery.submission.external_id is not None)

@@ -64,18 +64,6 @@ def dumps(value: object) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-def write_body(value: object) -> bytes:
-    """
-    Write the body of a request, of which only the value counts: by the fastest way that there is.
-    """
-    if orjson is not None:
-        try:
-            return orjson.dumps(value)
-        except TypeError:  # it is stricter: what it refuses may still be written, or gets the usual error
-            pass
-    return dumps(value)
-
-
 pack: Final[Callable[[Any], bytes]] = dumps if orjson is None else orjson.dumps
 """
 Writes compact JSON that only `loads` will read, as fast as possible. Raises TypeError, ValueError or RecursionError for

@@ -202,3 +202,50 @@ def test_names_of_batches_are_as_public_as_others() -> None:
     assert set(kling_async.__all__) <= found.keys()
     with pytest.raises(AttributeError, match=r"module 'kling_async' has no attribute 'Bathc'"):
         kling_async.Bathc  # type: ignore[attr-defined]  # noqa: B018
+
+
+AT_ONCE = """
+import sys, threading
+import kling_async
+
+names = "Batch CallbackReceiver ImageRequest KlingClient OFFICIAL OmniVideo TaskStatus TextToVideo".split()
+start = threading.Barrier(len(names))
+failures = []
+
+def use(name):
+    start.wait()
+    try:
+        getattr(kling_async, name)
+    except Exception as error:
+        failures.append(f"{name}: {error!r}")
+
+sys.setswitchinterval(1e-5)
+threads = [threading.Thread(target=use, args=(name,)) for name in names]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(failures)
+"""
+
+
+def test_threads_may_use_the_first_names_at_once() -> None:
+    """
+    Each name has a module of its own, and these modules import each other.
+    """
+    run = subprocess.run([sys.executable, "-c", AT_ONCE], check=True, capture_output=True, text=True)
+
+    assert "[]\n" == run.stdout
+
+
+def test_no_module_needs_a_lazy_name_to_be_imported() -> None:
+    """
+    One that did would wait for a thread that imports it and waits for the module.
+    """
+    folder = Path(kling_async.__file__).parent
+    for path in folder.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "kling_async"]
+        assert set(kling_async.__all__) & {name.name for node in imports for name in node.names} <= {"__version__"}, (
+            path
+        )
