@@ -365,8 +365,24 @@ class Journal:
         self._writer.abandon()
         self._database.abandon()
 
+    async def check_soundness(self) -> None:
+        """
+        Wait until a large journal has been checked for damage, which may hide rows.
+
+        Raises:
+            JournalCorrupt: It is damaged.
+        """
+        await self._run(Database.check_soundness)
+
     async def _run(self, query: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._writer.run(query, self._database, *args, **kwargs)
+        def ask() -> T:
+            try:
+                return query(self._database, *args, **kwargs)
+            except Exception:
+                self._database.check_soundness()  # what is read from a damaged file may cause any error
+                raise
+
+        return await self._writer.run(ask)
 
 
 def _close_file(database: Database) -> None:
