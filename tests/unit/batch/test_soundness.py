@@ -27,6 +27,7 @@ from tests.fakes.subprocesses import run
 
 ACCOUNT = Account("https://api.example.com", "OFFICIAL", lambda salt: f"{salt}-key")
 REQUESTS = [ImageRequest("x" * 500 + str(number)) for number in range(100)]
+ENDLESS = "WITH RECURSIVE each (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM each) SELECT count(*) FROM each, row"
 
 
 @pytest.fixture(autouse=True)
@@ -215,16 +216,36 @@ async def test_closing_ends_the_check(path: Path, monkeypatch: pytest.MonkeyPatc
 
     def check(database: Database) -> None:
         has_begun.set()
-        endless = (
-            "WITH RECURSIVE each (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM each) SELECT count(*) FROM each, row"
-        )
         with database.translating():
-            database.fetch_one(endless)
+            database.fetch_one(ENDLESS)
 
     monkeypatch.setattr(soundness, "check_sound", check)
     async with working(path):
         await asyncio.to_thread(has_begun.wait, 60)
         await asyncio.sleep(0.05)
+
+    assert ["run.kling"] == os.listdir(path.parent)  # noqa: PTH208
+
+
+async def test_closing_ends_a_check_that_is_about_to_begin(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    SQLite interrupts only statements that run.
+    """
+    was_interrupted, interrupt = threading.Event(), Database.interrupt
+
+    def check(database: Database) -> None:
+        was_interrupted.wait(60)
+        with database.translating():
+            database.fetch_one(ENDLESS)
+
+    def watch(database: Database) -> None:
+        interrupt(database)
+        was_interrupted.set()
+
+    monkeypatch.setattr(soundness, "check_sound", check)
+    monkeypatch.setattr(Database, "interrupt", watch)
+    async with working(path):
+        pass
 
     assert ["run.kling"] == os.listdir(path.parent)  # noqa: PTH208
 
