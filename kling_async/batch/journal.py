@@ -365,24 +365,20 @@ class Journal:
         self._writer.abandon()
         self._database.abandon()
 
-    async def check_soundness(self) -> None:
-        """
-        Wait until a large journal has been checked for damage, which may hide rows.
-
-        Raises:
-            JournalCorrupt: It is damaged.
-        """
-        await self._run(Database.check_soundness)
-
     async def _run(self, query: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        def ask() -> T:
-            try:
-                return query(self._database, *args, **kwargs)
-            except Exception:
-                self._database.check_soundness()  # what is read from a damaged file may cause any error
-                raise
+        return await self._writer.run(_finding_damage(query), self._database, *args, **kwargs)
 
-        return await self._writer.run(ask)
+
+def _finding_damage(query: Callable[Concatenate[Database, P], T]) -> Callable[Concatenate[Database, P], T]:
+    # What is read from a damaged file may cause any error.
+    def ask(database: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return query(database, *args, **kwargs)
+        except Exception:
+            database.check_soundness()
+            raise
+
+    return ask
 
 
 def _close_file(database: Database) -> None:

@@ -20,16 +20,12 @@ PAGE_ROWS: Final = 500
 async def read_rows(journal: Journal, *states: State) -> AsyncIterator[Row]:
     """
     Yield the rows in *states* (none for all), in the order of the input.
-
-    Raises:
-        JournalCorrupt: The journal is damaged, so that some may be missing.
     """
     after = -1
     while page := await journal.read_page(states, after, PAGE_ROWS):
         for row in page:
             yield row
         after = page[-1].position
-    await journal.check_soundness()
 
 
 @attrs.define(eq=False, repr=False)
