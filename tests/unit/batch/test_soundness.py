@@ -5,6 +5,7 @@ A large journal is checked for damage beside the first work on it. Here any jour
 import asyncio
 import contextlib
 import os
+import sqlite3
 import sys
 import textwrap
 import threading
@@ -148,6 +149,44 @@ async def test_run_sends_nothing_from_a_damaged_journal(tmp_path: Path) -> None:
                 await outcomes_of(batch)
 
         assert [] == server.ledger.tasks
+
+
+async def test_run_that_has_nothing_to_send(tmp_path: Path) -> None:
+    """
+    It raises the same error rather than ending as if all were well: damage may hide rows.
+    """
+    path = tmp_path / "run.kling"
+    async with emulator() as server:
+        async with opened(server, path) as batch:
+            await batch.add(REQUESTS)
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE row SET state = 'failed'")
+        damage(path)
+        async with opened(server, path) as batch:
+            with pytest.raises(JournalCorrupt, match="is damaged"):
+                await outcomes_of(batch)
+            with pytest.raises(JournalCorrupt, match="is damaged"):
+                await anext(batch.outcomes())
+
+
+async def test_error_from_what_is_damaged(path: Path, held: threading.Event) -> None:
+    """
+    Whatever follows from reading it before the check has ended, the damage is what is raised.
+    """
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE row SET request = x'00' WHERE position = 0")
+    async with working(path) as journal:
+        reading = asyncio.ensure_future(journal.read_page((), -1, 1))
+        await asyncio.wait([reading], timeout=0.05)
+        assert not reading.done()
+        held.set()
+        with pytest.raises(AttributeError):  # nothing else is wrong with the file
+            await reading
+
+    damage(path)
+    async with working(path) as journal:
+        with pytest.raises(JournalCorrupt, match="is damaged"):
+            await journal.read_page((), -1, 1)
 
 
 async def test_journal_of_a_crash_is_checked_first(path: Path) -> None:
