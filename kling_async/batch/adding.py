@@ -48,6 +48,8 @@ def add(database: Database, new_rows: Sequence[NewRow], generation: int, now: fl
     try:
         count = _add_new(database, entries, generation, now)
     except NotUnique:  # some are known, or equal to rows that came before in this input
+        count = None
+    if count is None:  # not above: there, NotUnique would be shown with whatever this raises
         count = _add_unknown(database, entries, generation, now)
     return count, len(entries) - count
 

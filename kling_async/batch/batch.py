@@ -119,7 +119,7 @@ class Batch(UsedWithAsyncWith):
             JournalMismatch: Something was sent from it with another key, base URL or dialect, and `rebind` is not set;
                 or a later version created it.
             JournalCorrupt: It is not a journal, damaged, or incomplete. Damage of a large one that was closed properly
-                may be found later: then `add` and `run` raise this, before anything is sent.
+                may be found later: then `add`, `run` and `outcomes` raise this, before anything is sent.
             StorageFull: There is no room for it.
             OSError: It cannot be opened or written.
         """

@@ -311,13 +311,19 @@ class Database:
             )
         self._files = {path: path.stat() for path in (self.path, beside(self.path, "-wal"))}
 
+    def check_soundness(self) -> None:
+        """
+        Wait for the check of the file's soundness, and raise JournalCorrupt if it is damaged.
+        """
+        if self.soundness is not None:
+            self.soundness.wait()
+
     def check_place(self) -> None:
         """
         Raise JournalCorrupt if the file is damaged, or was moved: SQLite would continue to write into a file without a
         name. This waits for the check of its soundness.
         """
-        if self.soundness is not None:
-            self.soundness.wait()
+        self.check_soundness()
         for path, found in self._files.items():
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(path.stat(), found):

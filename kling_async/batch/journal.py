@@ -366,7 +366,19 @@ class Journal:
         self._database.abandon()
 
     async def _run(self, query: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._writer.run(query, self._database, *args, **kwargs)
+        return await self._writer.run(_finding_damage(query), self._database, *args, **kwargs)
+
+
+def _finding_damage(query: Callable[Concatenate[Database, P], T]) -> Callable[Concatenate[Database, P], T]:
+    # What is read from a damaged file may cause any error.
+    def ask(database: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return query(database, *args, **kwargs)
+        except Exception:
+            database.check_soundness()
+            raise
+
+    return ask
 
 
 def _close_file(database: Database) -> None:

@@ -228,6 +228,8 @@ def read_page(database: Database, states: Sequence[State], after: int, size: int
     values = [value for state in chosen_states for value in (state, after)] or [after]
     with database.translating():
         rows = database.execute(f"{parts} ORDER BY position LIMIT ?", *values, size).fetchall()
+        if not rows:
+            database.check_soundness()  # damage may hide rows: the end is reported only if there is none
         return [_read_row(database, columns) for columns in rows]
 
 

@@ -3,6 +3,7 @@ Checks a journal's file for damage: at once, or beside the first work on it.
 """
 
 import threading
+from typing import Final
 
 import attrs
 
@@ -10,6 +11,11 @@ from kling_async.batch.database import Database
 from kling_async.errors import JournalCorrupt
 
 __all__ = ["SoundnessCheck", "check_sound"]
+
+INTERVAL: Final = 0.01
+"""
+Seconds between two interrupts of a check that is to end.
+"""
 
 
 def check_sound(database: Database) -> None:
@@ -63,8 +69,9 @@ class SoundnessCheck:
         """
         End the check, whatever it would find: its connection would keep the log from being removed. This blocks.
         """
-        self._database.interrupt()
-        self._thread.join()
+        while self._thread.is_alive():
+            self._database.interrupt()  # ends only a statement that runs, and the thread may be just about to begin one
+            self._thread.join(INTERVAL)
 
     def abandon(self) -> None:
         """

@@ -4,6 +4,7 @@ Polls the tasks of one endpoint: which of them to query now, with which requests
 
 import asyncio
 import logging
+import math
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -90,7 +91,9 @@ class EndpointPoller:
         """
         Return the polls to run now, *limit* at most; tasks that they do not cover stay due.
         """
-        due = self.schedule.due(now, limit * self.schedule.per_request)
+        per_request = self.schedule.per_request
+        is_by_pages = per_request > self._strategy.ids_per_read  # those for the oldest task show all others as well
+        due = self.schedule.due(now, math.inf if is_by_pages else limit * per_request)
         if not due:
             return []
         tasks = [task for task in map(self.watched.__getitem__, due) if not self.forget_if_over(task, now)]

@@ -46,6 +46,13 @@ If a poll of all tasks takes many requests, the seconds between two polls of a t
 number: from three requests on, so many more for each 2.7 times as many.
 """
 
+MOST_REQUESTS: Final = 1000.0
+MOST_TASKS: Final = 10_000.0
+"""
+Requests per second, and tasks per second that their answers show, above which a client does not poll, even if the
+service takes more. To poll a task among thousands costs about 10 µs of CPU.
+"""
+
 MANY_DELAY: Final = 0.2
 """
 Seconds between two polls of a task of more than `FEW_TASKS`, at least.
@@ -360,7 +367,8 @@ def _crowding(count: int, per_request: int) -> tuple[float, float]:
     share = FEW if count <= FEW_TASKS else 1.0
     if count <= per_request:
         share = ALONE if count == 1 else SHARED
-    crowded = CROWD_DELAY * math.log1p(count / per_request / CROWD)
+    requests = count / per_request
+    crowded = max(CROWD_DELAY * math.log1p(requests / CROWD), requests / MOST_REQUESTS, count / MOST_TASKS)
     return share, max(crowded, MANY_DELAY) if count > FEW_TASKS else crowded
 
 

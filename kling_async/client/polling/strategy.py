@@ -25,9 +25,9 @@ PAGE_MAX: Final = 500
 Tasks on the vendor's largest page.
 """
 
-PAGES_MAX: Final = 32
+PAGES_MAX: Final = 1000
 """
-Maximum number of pages that are read to find tasks; they show 16,000 tasks.
+The vendor's last page.
 """
 
 MAX_FAILURES: Final = 4
@@ -102,7 +102,7 @@ class QueryStrategy:
             return QueryPlan(QueryMode.ONE)
         by_ids = math.ceil(due / self.ids_per_read)
         if self.has_pages and (due > FEW_TASKS or by_ids > 1):
-            requests, plan = min(self._page_plans(sorted(depths)), key=lambda found: found[0])
+            requests, plan = min(self._page_plans(sorted(depths), by_ids), key=lambda found: found[0])
             self._are_pages_worth_it = requests <= by_ids
             if self._are_pages_worth_it:
                 return plan
@@ -138,10 +138,11 @@ class QueryStrategy:
         if expected:
             self._missing_share = (self._missing_share + missing / expected) / 2
 
-    def _page_plans(self, depths: Sequence[int]) -> list[tuple[int, QueryPlan]]:
-        # Each number of pages, with the requests that it takes: tasks that are not on them are queried by their ids.
+    def _page_plans(self, depths: Sequence[int], most: int) -> list[tuple[int, QueryPlan]]:
+        # Each number of pages, up to *most*, with the requests that it takes: tasks that are not on them are queried by
+        # their ids.
         plans = []
-        for pages in range(1, min(math.ceil(_size_for(depths[-1]) / PAGE_MAX), PAGES_MAX) + 1):
+        for pages in range(1, min(math.ceil(_size_for(depths[-1]) / PAGE_MAX), PAGES_MAX, most) + 1):
             covered = bisect.bisect_right(depths, pages * PAGE_MAX, key=_size_for)
             size = min(_size_for(depths[covered - 1]), PAGE_MAX) if covered else PAGE_MIN
             missing = len(depths) - covered + self._missing_share * covered

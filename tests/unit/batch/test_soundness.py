@@ -5,6 +5,7 @@ A large journal is checked for damage beside the first work on it. Here any jour
 import asyncio
 import contextlib
 import os
+import sqlite3
 import sys
 import textwrap
 import threading
@@ -26,6 +27,7 @@ from tests.fakes.subprocesses import run
 
 ACCOUNT = Account("https://api.example.com", "OFFICIAL", lambda salt: f"{salt}-key")
 REQUESTS = [ImageRequest("x" * 500 + str(number)) for number in range(100)]
+ENDLESS = "WITH RECURSIVE each (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM each) SELECT count(*) FROM each, row"
 
 
 @pytest.fixture(autouse=True)
@@ -149,6 +151,44 @@ async def test_run_sends_nothing_from_a_damaged_journal(tmp_path: Path) -> None:
         assert [] == server.ledger.tasks
 
 
+async def test_run_that_has_nothing_to_send(tmp_path: Path) -> None:
+    """
+    It raises the same error rather than ending as if all were well: damage may hide rows.
+    """
+    path = tmp_path / "run.kling"
+    async with emulator() as server:
+        async with opened(server, path) as batch:
+            await batch.add(REQUESTS)
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE row SET state = 'failed'")
+        damage(path)
+        async with opened(server, path) as batch:
+            with pytest.raises(JournalCorrupt, match="is damaged"):
+                await outcomes_of(batch)
+            with pytest.raises(JournalCorrupt, match="is damaged"):
+                await anext(batch.outcomes())
+
+
+async def test_error_from_what_is_damaged(path: Path, held: threading.Event) -> None:
+    """
+    Whatever follows from reading it before the check has ended, the damage is what is raised.
+    """
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE row SET request = x'00' WHERE position = 0")
+    async with working(path) as journal:
+        reading = asyncio.ensure_future(journal.read_page((), -1, 1))
+        await asyncio.wait([reading], timeout=0.05)
+        assert not reading.done()
+        held.set()
+        with pytest.raises(AttributeError):  # nothing else is wrong with the file
+            await reading
+
+    damage(path)
+    async with working(path) as journal:
+        with pytest.raises(JournalCorrupt, match="is damaged"):
+            await journal.read_page((), -1, 1)
+
+
 async def test_journal_of_a_crash_is_checked_first(path: Path) -> None:
     """
     Opening would write the log into the file, and the two may not belong together.
@@ -176,16 +216,36 @@ async def test_closing_ends_the_check(path: Path, monkeypatch: pytest.MonkeyPatc
 
     def check(database: Database) -> None:
         has_begun.set()
-        endless = (
-            "WITH RECURSIVE each (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM each) SELECT count(*) FROM each, row"
-        )
         with database.translating():
-            database.fetch_one(endless)
+            database.fetch_one(ENDLESS)
 
     monkeypatch.setattr(soundness, "check_sound", check)
     async with working(path):
         await asyncio.to_thread(has_begun.wait, 60)
         await asyncio.sleep(0.05)
+
+    assert ["run.kling"] == os.listdir(path.parent)  # noqa: PTH208
+
+
+async def test_closing_ends_a_check_that_is_about_to_begin(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    SQLite interrupts only statements that run.
+    """
+    was_interrupted, interrupt = threading.Event(), Database.interrupt
+
+    def check(database: Database) -> None:
+        was_interrupted.wait(60)
+        with database.translating():
+            database.fetch_one(ENDLESS)
+
+    def watch(database: Database) -> None:
+        interrupt(database)
+        was_interrupted.set()
+
+    monkeypatch.setattr(soundness, "check_sound", check)
+    monkeypatch.setattr(Database, "interrupt", watch)
+    async with working(path):
+        pass
 
     assert ["run.kling"] == os.listdir(path.parent)  # noqa: PTH208
 

@@ -135,6 +135,30 @@ async def test_each_endpoint_is_polled_by_what_it_offers() -> None:
 
 
 @simulated
+async def test_one_plan_of_pages_shows_all_that_are_due() -> None:
+    """
+    Polls that run beside it would read the same pages again.
+    """
+    queries = FakeQueries()
+    page = queries.page
+
+    async def slow(*query: Any) -> tuple[dict[str, TaskSnapshot], bool]:
+        answer = await page(*query)
+        await asyncio.sleep(1.0)
+        return answer
+
+    queries.page = slow  # type: ignore[method-assign]
+    poller = Poller(PollPolicy(width=4), queries, lambda _: QueryStrategy(20, has_pages=True))
+    handles = [TaskHandle(f"{number}", None, poller.watch, endpoint=IMAGE_GENERATION) for number in range(3000)]
+    waits = [asyncio.ensure_future(handle.wait()) for handle in handles]  # of unknown age, so all are due
+    await asyncio.sleep(0.9)
+
+    assert ["page"] == [mode for _, mode, _ in queries.made]
+    await asyncio.gather(*waits)
+    await poller.aclose()
+
+
+@simulated
 async def test_what_one_endpoint_refuses_another_may_offer() -> None:
     """
     A mode that is refused for images stays in use for clips.

@@ -57,6 +57,15 @@ def test_thousands_take_several_pages() -> None:
     assert QueryPlan(QueryMode.PAGES, 3, PAGE_MAX) == plan
 
 
+def test_very_many_take_pages_as_well() -> None:
+    """
+    Pages that show fifty thousand tasks are a twentieth of the requests that their ids would take.
+    """
+    plan = QueryStrategy(20, has_pages=True).plan(range(1, 50_001))
+
+    assert QueryPlan(QueryMode.PAGES, 125, PAGE_MAX) == plan
+
+
 def test_pages_without_our_tasks_lose() -> None:
     """
     Where the service's order is another, or others make many more tasks, ids are the better way; for a while.
