@@ -6,6 +6,7 @@ A *client* lives as long as your program, a *handle* as long as one task, a *bat
 
 import importlib
 import logging
+import os
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
@@ -177,11 +178,20 @@ The modules that have the public names. Each is imported when the first of its n
 as `kling-async --help`, does without aiohttp, and most programs have no batch and do without SQLite.
 """
 
-_LOADING: Final = threading.RLock()
+_loading = threading.RLock()
 """
-Held while the home of a name is imported. Modules import each other by several ways, and threads that begin at
-different ends would meet: Python then lets one go on with a module that is not complete.
+Held while the home of a name, or a folder, is imported. Modules import each other by several ways, and threads that
+begin at different ends would meet: Python then lets one go on with a module that is not complete.
 """
+
+
+def _renew_lock() -> None:
+    global _loading  # noqa: PLW0603 (a lock cannot be released for a thread that is gone)
+    _loading = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # a thread that holds it is not in the child, where each name would wait for ever
+    os.register_at_fork(after_in_child=_renew_lock)
 
 _FOLDERS: Final = ("batch", "client", "errors", "integrations", "media", "policy", "wire")
 
@@ -191,13 +201,11 @@ if not TYPE_CHECKING:  # type checkers know the names from above, and that there
 
     def __getattr__(name: str) -> object:
         home = next((home for home, names in _HOMES.items() if name in names), None)
-        if home is not None:
-            with _LOADING:
-                value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-        elif name in _FOLDERS:
-            value = importlib.import_module(f"{__name__}.{name}")
-        else:
+        if home is None and name not in _FOLDERS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        with _loading:
+            module = importlib.import_module(f"{__name__}.{home or name}")
+        value = module if home is None else getattr(module, name)
         globals()[name] = value
         return value
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from kling_async import errors
+import kling_async.errors  # not `from kling_async import`, which waits for other threads
 from kling_async.errors import (
     KlingError,
     NotSent,
@@ -410,7 +410,7 @@ def read_error(text: str | None, request: TaskRequest, snapshot: TaskSnapshot | 
     if text is None:
         return None
     fields: dict[str, Any] = loads(text.encode())
-    kind = getattr(errors, fields.pop("class"), KlingError)
+    kind = getattr(kling_async.errors, fields.pop("class"), KlingError)
     error: KlingError = kind(**fields)
     match error:
         case UnexpectedAnswer():

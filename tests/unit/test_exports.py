@@ -208,7 +208,7 @@ AT_ONCE = """
 import sys, threading
 import kling_async
 
-names = "Batch CallbackReceiver ImageRequest KlingClient OFFICIAL OmniVideo TaskStatus TextToVideo".split()
+names = "Batch CallbackReceiver KlingClient OFFICIAL OmniVideo TaskStatus batch client errors media policy wire".split()
 start = threading.Barrier(len(names))
 failures = []
 
@@ -231,11 +231,46 @@ print(failures)
 
 def test_threads_may_use_the_first_names_at_once() -> None:
     """
-    Each name has a module of its own, and these modules import each other.
+    Each name, or folder, has a module of its own, and these modules import each other.
     """
     run = subprocess.run([sys.executable, "-c", AT_ONCE], check=True, capture_output=True, text=True)
 
     assert "[]\n" == run.stdout
+
+
+FORKED = """
+import importlib, os, signal, threading
+import kling_async
+
+import_module, has_begun, goes_on = importlib.import_module, threading.Event(), threading.Event()
+
+def wait_and_import(name):
+    has_begun.set()
+    goes_on.wait()
+    return import_module(name)
+
+importlib.import_module = wait_and_import
+thread = threading.Thread(target=lambda: kling_async.Batch)
+thread.start()
+has_begun.wait()
+child = os.fork()
+goes_on.set()
+if not child:
+    signal.alarm(20)
+    os._exit(0 if kling_async.ImageRequest("a fox").prompt == "a fox" else 1)
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_child_does_not_wait_for_a_thread_of_its_parent() -> None:
+    """
+    A thread that uses its first name during a fork is not in the child, where it would never end.
+    """
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, capture_output=True, text=True)
+
+    assert "0\n" == run.stdout
 
 
 def test_no_module_needs_a_lazy_name_to_be_imported() -> None:
@@ -246,6 +281,4 @@ def test_no_module_needs_a_lazy_name_to_be_imported() -> None:
     for path in folder.rglob("*.py"):
         tree = ast.parse(path.read_text())
         imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "kling_async"]
-        assert set(kling_async.__all__) & {name.name for node in imports for name in node.names} <= {"__version__"}, (
-            path
-        )
+        assert {name.name for node in imports for name in node.names} <= {"__version__"}, path
