@@ -7,6 +7,7 @@ Its CPU is reported, too; as long as that is well below the client's, the servic
 
 import asyncio
 import functools
+import gc
 import itertools
 import json
 import time
@@ -185,10 +186,22 @@ async def floors_of_ours(url: str, *, reads: bool) -> Cost:
         return await cost_of(job)
 
 
+async def uncollected(url: str) -> Cost:
+    """
+    As `ours`, without Python's garbage collector: the difference is the cost of its scans.
+    """
+    gc.disable()
+    try:
+        return await ours(url)
+    finally:
+        gc.enable()
+
+
 WAYS: Final[dict[str, Callable[[str], Coroutine[Any, Any, Cost]]]] = {
     "bare aiohttp loop": bare,
     "kling_async, its transport alone": functools.partial(floors_of_ours, reads=False),
     "kling_async, its transport and codec": functools.partial(floors_of_ours, reads=True),
+    "kling_async, no collector": uncollected,
     "kling_async": ours,
 }
 

@@ -5,6 +5,7 @@ The module of a command is imported when the command is called: importing them a
 """
 
 import importlib
+import os
 import signal
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -52,16 +53,31 @@ The module of a command has its name, its function, and `EXAMPLES`. That of `run
 application, `run_app`.
 """
 
+DRAWN_BY_TYPER: Final = (
+    "TYPER_USE_RICH",
+    "TERMINAL_WIDTH",
+    "PY_COLORS",
+    "GITHUB_ACTIONS",
+    "_TYPER_FORCE_DISABLE_TERMINAL",
+)
+"""
+Variables of the environment by which typer draws a help in another way. If one is set, it also draws that of all
+commands, so that this looks like the help of each.
+"""
+
 
 class LazyGroup(GuessingGroup):
     """
     Loads a command when it is called or completed; the help of all commands only needs what stands for them.
     """
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (typer prints, too)
+    def format_help(self, ctx: Any, formatter: Any) -> None:
         """
         Print the help of all commands.
         """
+        if any(map(os.environ.get, DRAWN_BY_TYPER)):
+            super().format_help(ctx, formatter)
+            return
         from kling_async.cli.help_page import print_help  # noqa: PLC0415 (commands do without it)
 
         panels: dict[str, dict[str, str]] = {}

@@ -2,6 +2,7 @@
 The help of all commands is typer's, in less CPU.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -46,6 +47,32 @@ def test_it_is_drawn_as_typer_draws_it(
     assert joined(capsys.readouterr().out) == drawn
     assert is_coloured == ("\x1b[1;36m" in drawn)
     assert "callback-test" in drawn or columns < 50
+
+
+@pytest.mark.parametrize("variable", ["TYPER_USE_RICH=0", "TERMINAL_WIDTH=60", "GITHUB_ACTIONS=true", "PY_COLORS=1"])
+def test_variables_that_typer_reads_apply_to_it(variable: str, tmp_path: Path) -> None:
+    """
+    Without boxes, in another width, or coloured in a log: as the help of each command.
+    """
+    program = """
+from kling_async.cli import commands
+commands.app(["--help"], standalone_mode=False)
+commands.LazyGroup.format_help = super(commands.LazyGroup, commands.LazyGroup).format_help
+print("---")
+commands.app(["--help"], standalone_mode=False)
+"""
+    name, _, value = variable.partition("=")
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, name: value},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    drawn, by_typer = ended.stdout.split("---\n")
+    assert by_typer == drawn
 
 
 def test_it_loads_neither_markdown_nor_tracebacks(tmp_path: Path) -> None:

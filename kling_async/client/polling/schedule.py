@@ -47,7 +47,7 @@ number: from three requests on, so many more for each 2.7 times as many.
 """
 
 MOST_REQUESTS: Final = 1000.0
-MOST_TASKS: Final = 20_000.0
+MOST_TASKS: Final = 10_000.0
 """
 Requests per second, and tasks per second that their answers show, above which a client does not poll, even if the
 service takes more. To poll a task among thousands costs about 10 µs of CPU.

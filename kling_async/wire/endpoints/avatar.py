@@ -82,7 +82,7 @@ def _rules(request: Avatar, dialect: Dialect, files: Mapping[str, FileFacts]) ->
     yield from sound_source_rules(request, files, dialect, seconds=_SECONDS)
     yield from text_rule("prompt", request.prompt, PROMPT_MAX)
     yield from unicode_rules(request, ("prompt", "callback_url"))
-    if request.mode not in _UNITS_PER_SECOND:
+    if request.mode not in list(_UNITS_PER_SECOND):  # JSON may have a list there, which has no hash
         yield broken("mode", request.mode, one_of(_UNITS_PER_SECOND))
     yield from flag_rule("watermark_info", request.watermark_info)
     yield from address_rules(dialect, request)

@@ -3,6 +3,7 @@ One row per endpoint.
 """
 
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,6 +17,7 @@ from kling_async.wire.endpoints.base import ID_LENGTH, Endpoint, may_have_files,
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
 from kling_async.wire.endpoints.registry import model_of
 from kling_async.wire.endpoints.text_to_video import TEXT_TO_VIDEO
+from kling_async.wire.request_fields import RequestReader
 from tests.fakes.valid_requests.every_endpoint import ENDPOINTS, NAMES, example_of, requests_of
 
 
@@ -83,6 +85,19 @@ def test_requests_with_files_are_seen(endpoint: Endpoint[Any], data: st.DataObje
     request = data.draw(requests_of(endpoint))
 
     assert may_have_files(endpoint, request) or not sources_of(endpoint, request)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=NAMES)
+def test_values_without_a_hash_are_checked(endpoint: Endpoint[Any]) -> None:
+    """
+    A line of JSON may have a list or an object in every field; some fields take one.
+    """
+    reader = RequestReader(endpoint)
+
+    for name in reader.names:
+        for value in ["std"], {"std": 1}:
+            request, _ = reader.make({name: value}, Path(), is_text=False)
+            assert all(rule.field for rule in endpoint.rules(request, OFFICIAL, {}))
 
 
 @pytest.mark.parametrize("endpoint", [IMAGE_GENERATION, TEXT_TO_VIDEO], ids=lambda endpoint: endpoint.name)
