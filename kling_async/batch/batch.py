@@ -169,7 +169,7 @@ class Batch(UsedWithAsyncWith):
         check_many("add", requests)
         generation = await journal.begin_input()
         new = known = 0
-        async for chunk in read_input(requests, self._client):
+        async for chunk in read_input(requests, self._client, lambda: self._runner is not None):
             counts = await journal.add(chunk, generation, self._clock())
             new, known = new + counts[0], known + counts[1]
         self._generation = generation  # only now: `drop_missing` needs the whole input

@@ -3,7 +3,7 @@ Reads the input of a batch: validates each request, reads its files, and creates
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +29,11 @@ taken this long: few rows of a slow input wait for the journal. It is large beca
 index: of a million rows each chunk changes most of the index's pages.
 """
 
+CHUNK_ROWS_OF_A_RUN: Final = 1000
+"""
+The same while the batch runs: what its rows have to write waits for the chunk.
+"""
+
 ROWS_AT_A_TIME: Final = 500
 """
 Rows that are read in one iteration of the event loop, which takes some milliseconds.
@@ -41,10 +46,10 @@ Files that are kept in memory: thousands of requests may share one, which is the
 
 
 async def read_input(
-    requests: Iterable[object] | AsyncIterable[object], client: "KlingClient"
+    requests: Iterable[object] | AsyncIterable[object], client: "KlingClient", is_running: Callable[[], bool]
 ) -> AsyncIterator[list[NewRow]]:
     """
-    Yield the rows of *requests* in chunks. The input is read lazily.
+    Yield the rows of *requests* in chunks, which are smaller while the batch is running. The input is read lazily.
 
     Raises:
         InvalidRequest: A request breaks rules, all of which are listed. The rows of unfinished chunks are dropped.
@@ -60,7 +65,8 @@ async def read_input(
         if new_row.inputs:
             size += sum(len(file.base64 or "") for file in new_row.inputs.values())
         chunk.append(new_row)
-        if len(chunk) >= CHUNK_ROWS or size >= CHUNK_CHARACTERS or clock() - began >= CHUNK_SECONDS:
+        is_full = len(chunk) >= CHUNK_ROWS or (len(chunk) >= CHUNK_ROWS_OF_A_RUN and is_running())
+        if is_full or size >= CHUNK_CHARACTERS or clock() - began >= CHUNK_SECONDS:
             yield chunk
             chunk, size, began = [], 0, clock()
         elif not index % ROWS_AT_A_TIME:

@@ -113,6 +113,27 @@ async def test_input_is_read_a_chunk_at_a_time(batch: Batch, monkeypatch: pytest
     assert 99 == max(ahead)
 
 
+async def test_chunks_are_smaller_while_the_batch_runs(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What a running row has to write does not wait for a long chunk.
+    """
+    monkeypatch.setattr(inputs, "CHUNK_ROWS_OF_A_RUN", 10)
+    monkeypatch.setattr(inputs, "CHUNK_SECONDS", math.inf)
+    ahead: list[int] = []
+
+    async def prompts() -> AsyncIterator[str]:
+        for number in range(30):
+            ahead.append(number + 1 - (await batch.summary()).rows)
+            yield f"lighthouse {number}"
+
+    await batch.add(["a harbour"])
+    async with contextlib.aclosing(batch.run()) as outcomes:
+        await anext(outcomes)
+        await batch.add(prompts())
+
+    assert 9 == max(ahead)
+
+
 async def test_rows_of_a_slow_input_do_not_wait_for_a_chunk(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A row is added once its chunk has been read for long, so that an input that ends in an error loses few.
