@@ -88,8 +88,8 @@ def draw_lag(run: Run) -> None:
         drawing.annotate(f"a loop each, {interval:g} s", (asked, lag), (6, 4), textcoords="offset points", fontsize=9)
     for name, label, offset in (
         (ONES, "one by one", (6, -12)),
-        (IDS, "by ids", (8, -7)),
-        (LISTS, "by list", (-4, 8)),
+        (IDS, "by ids", (8, -3)),
+        (LISTS, "by list", (8, -3)),
         (CALLBACKS, "by callbacks", (8, -3)),
     ):
         asked, lag = point(name)
