@@ -142,8 +142,10 @@ async def test_one_plan_of_pages_shows_all_that_are_due() -> None:
     queries = FakeQueries()
     page = queries.page
 
-    async def slow(*query: Any) -> tuple[dict[str, TaskSnapshot], bool]:
-        answer = await page(*query)
+    async def slow(
+        endpoint: Endpoint[Any], number: int, size: int, known: Known
+    ) -> tuple[dict[str, TaskSnapshot], bool]:
+        answer = await page(endpoint, number, size, known)
         await asyncio.sleep(1.0)
         return answer
 
