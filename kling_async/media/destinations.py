@@ -71,6 +71,6 @@ async def remove_staging_dir(destination: Destination, name: str) -> None:
     Remove the folder of `NameTemplate.staging_dir`, with partial files that were left when their writer was killed.
     """
     if isinstance(destination, Storage):
-        await destination.remove_staging_dir(name)
+        await shielded(destination.remove_staging_dir(name))
     else:
         await shielded(asyncio.to_thread(shutil.rmtree, destination / name, ignore_errors=True))

@@ -22,6 +22,7 @@ from kling_async.media.filesystems import LINKS, PERMANENT, OpenedFileSystem, Ur
 from kling_async.media.local import OUT_OF_SPACE, WRITTEN_AT_ONCE
 from kling_async.media.naming import NameTemplate, is_url
 from kling_async.media.saved_files import SavedFile
+from kling_async.media.shielding import shielded
 from kling_async.media.storage_uploads import TempFile, put_file
 from kling_async.media.streams import FileStream
 from kling_async.wire.redaction import hide_secrets
@@ -117,7 +118,7 @@ class Storage:
             if opened.is_chained:
                 await self._follow(url)
         finally:
-            await self._remove_trial(url)
+            await shielded(self._remove_trial(url))
 
     async def _put_trial(self, url: str, file: TempFile, names: NameTemplate) -> None:
         try:

@@ -163,6 +163,23 @@ class TestCheck:
 
         assert {} == memory.files()
 
+    async def test_cancelling_while_the_file_is_removed(self, memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        The removal goes on.
+        """
+        remove = Storage._remove_trial
+
+        async def cancel_and_remove(storage: Storage, url: str) -> None:
+            aio_task.cancel()
+            await remove(storage, url)
+
+        monkeypatch.setattr(Storage, "_remove_trial", cancel_and_remove)
+        aio_task = asyncio.ensure_future(as_storage(memory).check())
+        await asyncio.wait([aio_task])
+
+        assert aio_task.cancelled()
+        assert {} == memory.files()
+
     async def test_no_room_for_the_file_itself(
         self, memory: Memory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
