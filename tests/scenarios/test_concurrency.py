@@ -53,16 +53,18 @@ async def test_every_request_is_made_once(truth: int, slots: int | None) -> None
     assert truth < 9 or {} == server.ledger.refusals
 
 
+@simulated
 async def test_a_refusal_waits_for_slots_rather_than_for_time() -> None:
     """
     The refused request goes on as soon as a task of ours ends, ahead of all that queue behind it.
     """
     wanted = [3, 3, 3, 1, 1]
-    async with Emulator(latency=(0.1, 0.1), slots=6) as server:
-        await gather(server, wanted, None)
+    service = SocketlessService(slots=6, latency=(0.1, 0.1))
+    async with service.client(slots=None, polling=EAGER) as client:
+        await asyncio.gather(*(client.generate(f"lighthouse {number}", n=n) for number, n in enumerate(wanted)))
 
-    assert 1 == server.ledger.refusals[1303]
-    assert [3, 3, 3, 1, 1] == [task.n for task in server.ledger.tasks]
+    assert 1 == service.ledger.refusals[1303]
+    assert [3, 3, 3, 1, 1] == [task.n for task in service.ledger.tasks]
 
 
 async def test_limit_adapts_to_slots_used_by_others() -> None:
