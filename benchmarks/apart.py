@@ -3,6 +3,7 @@ Runs client and service in separate processes, each on its own core if the syste
 """
 
 import asyncio
+import gc
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -40,6 +41,18 @@ def fresh(function: "Callable[..., T]", *given: object) -> "T":
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         return process.submit(function, *given).result()
+
+
+@contextmanager
+def no_collector() -> "Iterator[None]":
+    """
+    Do without Python's garbage collector.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextmanager

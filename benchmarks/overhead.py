@@ -7,7 +7,6 @@ Its CPU is reported, too; as long as that is well below the client's, the servic
 
 import asyncio
 import functools
-import gc
 import itertools
 import json
 import time
@@ -190,11 +189,8 @@ async def uncollected(url: str) -> Cost:
     """
     As `ours`, without Python's garbage collector: the difference is the cost of its scans.
     """
-    gc.disable()
-    try:
+    with apart.no_collector():
         return await ours(url)
-    finally:
-        gc.enable()
 
 
 WAYS: Final[dict[str, Callable[[str], Coroutine[Any, Any, Cost]]]] = {

@@ -142,15 +142,6 @@ async def costs_of(tasks: int, dialect: Dialect, watched: float = WATCHED) -> Co
             return Costs(submitting, waiting, ending, server.reads() - reads)
 
 
-@contextmanager
-def no_collector() -> Iterator[None]:
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 def figures_of(way: str, tasks: int, costs: list[Costs]) -> list[Figure]:
     who = f"scale/{way}, {tasks}"
     working = tuple(1e6 * (cost.submitting + cost.ending) / tasks for cost in costs)
@@ -169,7 +160,7 @@ def measure(rounds: int | None) -> list[Figure]:
     for _ in range(rounds or ROUNDS):
         for (way, tasks), of_size in costs.items():
             gc.collect()
-            with no_collector() if way == UNCOLLECTED else nullcontext():
+            with apart.no_collector() if way == UNCOLLECTED else nullcontext():
                 of_size.append(asyncio.run(costs_of(tasks, DIALECTS[way])))
     figures = {key: figures_of(*key, of_key) for key, of_key in costs.items()}
     few, many = 1_000, 50_000

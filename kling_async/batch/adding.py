@@ -4,6 +4,7 @@ The SQL that adds the rows of an input to a journal, except those that it has.
 
 import bisect
 import collections
+import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -45,11 +46,10 @@ def add(database: Database, new_rows: Sequence[NewRow], generation: int, now: fl
     """
     database.check_place()
     entries = [_Entry.of(new_row) for new_row in new_rows]
-    try:
+    count = None
+    with contextlib.suppress(NotUnique):  # some are known, or equal to rows that came before in this input
         count = _add_new(database, entries, generation, now)
-    except NotUnique:  # some are known, or equal to rows that came before in this input
-        count = None
-    if count is None:  # not above: there, NotUnique would be shown with whatever this raises
+    if count is None:
         count = _add_unknown(database, entries, generation, now)
     return count, len(entries) - count
 

@@ -65,8 +65,8 @@ async def read_input(
         if new_row.inputs:
             size += sum(len(file.base64 or "") for file in new_row.inputs.values())
         chunk.append(new_row)
-        is_full = len(chunk) >= CHUNK_ROWS or (len(chunk) >= CHUNK_ROWS_OF_A_RUN and is_running())
-        if is_full or size >= CHUNK_CHARACTERS or clock() - began >= CHUNK_SECONDS:
+        rows = CHUNK_ROWS_OF_A_RUN if is_running() else CHUNK_ROWS
+        if len(chunk) >= rows or size >= CHUNK_CHARACTERS or clock() - began >= CHUNK_SECONDS:
             yield chunk
             chunk, size, began = [], 0, clock()
         elif not index % ROWS_AT_A_TIME:

@@ -18,17 +18,12 @@ from kling_async.client.timeouts import Timeouts
 from kling_async.client.transport import Transport
 from kling_async.errors import InvalidRequest, TaskNotFound
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.base import LAST_PAGE, Endpoint
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.responses import read_only_task, read_page, read_snapshot
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["KnownTasks"]
-
-LAST_PAGE = 1000
-"""
-The vendor's last page of tasks.
-"""
 
 
 @attrs.define(eq=False, repr=False)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.base import LAST_PAGE, Endpoint
 
 __all__ = ["QueryMode", "QueryPlan", "QueryStrategy", "strategy_for"]
 
@@ -23,11 +23,6 @@ Tasks on the smallest page that is worth a request.
 PAGE_MAX: Final = 500
 """
 Tasks on the vendor's largest page.
-"""
-
-PAGES_MAX: Final = 1000
-"""
-The vendor's last page.
 """
 
 MAX_FAILURES: Final = 4
@@ -142,7 +137,7 @@ class QueryStrategy:
         # Each number of pages, up to *most*, with the requests that it takes: tasks that are not on them are queried by
         # their ids.
         plans = []
-        for pages in range(1, min(math.ceil(_size_for(depths[-1]) / PAGE_MAX), PAGES_MAX, most) + 1):
+        for pages in range(1, min(math.ceil(_size_for(depths[-1]) / PAGE_MAX), LAST_PAGE, most) + 1):
             covered = bisect.bisect_right(depths, pages * PAGE_MAX, key=_size_for)
             size = min(_size_for(depths[covered - 1]), PAGE_MAX) if covered else PAGE_MIN
             missing = len(depths) - covered + self._missing_share * covered

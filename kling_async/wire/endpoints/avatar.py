@@ -34,6 +34,7 @@ __all__ = ["AVATAR", "Avatar"]
 
 _SECONDS: Final = (2, 300)  # of the sound
 _UNITS_PER_SECOND: Final = {"std": Decimal("0.4"), "pro": Decimal("0.8")}
+_MODES: Final = tuple(_UNITS_PER_SECOND)  # compared: what JSON has there may have no hash
 
 
 def _image(source: Any) -> Any:
@@ -82,8 +83,8 @@ def _rules(request: Avatar, dialect: Dialect, files: Mapping[str, FileFacts]) ->
     yield from sound_source_rules(request, files, dialect, seconds=_SECONDS)
     yield from text_rule("prompt", request.prompt, PROMPT_MAX)
     yield from unicode_rules(request, ("prompt", "callback_url"))
-    if request.mode not in list(_UNITS_PER_SECOND):  # JSON may have a list there, which has no hash
-        yield broken("mode", request.mode, one_of(_UNITS_PER_SECOND))
+    if request.mode not in _MODES:
+        yield broken("mode", request.mode, one_of(_MODES))
     yield from flag_rule("watermark_info", request.watermark_info)
     yield from address_rules(dialect, request)
 

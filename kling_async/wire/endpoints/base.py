@@ -18,6 +18,7 @@ from kling_async.wire.redaction import shorten
 
 __all__ = [
     "ID_LENGTH",
+    "LAST_PAGE",
     "Endpoint",
     "NewStandard",
     "RecordList",
@@ -68,6 +69,11 @@ ID_LENGTH: Final = 256
 Maximum number of characters of an id. The vendor documents no limit; its ids have 18 or 19 digits, or 36
 characters where they are UUIDs. The relay new-api keeps ids in a column of 191 characters (`TaskID` in its
 `model/task.go`). Even quoted, an id of this length fits into the 8190 bytes of a request line that servers take.
+"""
+
+LAST_PAGE: Final = 1000
+"""
+The number of the vendor's last page of tasks.
 """
 
 
@@ -244,7 +250,7 @@ class Endpoint(Generic[R]):
 
     def page(self, number: int, size: int) -> str:
         """
-        Return the path of a page of the account's tasks; *number* counts from 1, *size* is at most 500.
+        Return the path of a page of the account's tasks; *number* counts from 1 to `LAST_PAGE`, *size* is at most 500.
         """
         return f"{self.path}?pageNum={number}&pageSize={size}"
 
