@@ -143,6 +143,13 @@ class AdaptiveRate:
     def __attrs_post_init__(self) -> None:
         self.rate = START if self.most == math.inf else self.most
 
+    @property
+    def was_refused(self) -> bool:
+        """
+        Whether requests were ever refused because there were too many.
+        """
+        return self._refused_rate < math.inf
+
     def allowance(self, now: float) -> int:
         """
         Return how many requests may be sent now.
@@ -190,7 +197,7 @@ class AdaptiveRate:
         if latency >= QUICK * quickest + QUICK_SECONDS:
             return
         rate = self._answer_rate * (GROWTH if now - self._slowed_at > CAREFUL_FOR else CAREFUL_GROWTH)
-        if self._refused_rate < math.inf:
+        if self.was_refused:
             # As a cubic curve, which is flat near the rate that was refused.
             step = (now - self._cut_at) / RECOVERY - 1
             rate = min(self._refused_rate * (1 + (1 - KEPT) * step**3), max(rate, self._refused_rate))

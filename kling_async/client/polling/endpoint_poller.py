@@ -3,6 +3,7 @@ Polls the tasks of one endpoint: which of them to query now, with which requests
 """
 
 import asyncio
+import itertools
 import logging
 import math
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
@@ -193,6 +194,8 @@ class EndpointPoller:
         sent_at = now()
         try:
             for number in range(1, plan.pages + 1):
+                if number > 1 and self._health.rate.was_refused:  # otherwise it may refuse the same page each time
+                    await asyncio.sleep(self._health.rate.ready_at - now())
                 sent_at = now()
                 self._health.rate.note_sent(sent_at)
                 snapshots, is_last = await self._queries.page(
@@ -213,8 +216,10 @@ class EndpointPoller:
         else:
             self._strategy.note_answer(QueryMode.PAGES)
             self._strategy.note_pages(len(expected), sum(task.handle.task_id in missing for task in expected))
-        for batch in self._batches([task for task in missing.values() if not self.forget_if_over(task, now())]):
-            await self._poll_by_ids(batch)
+        # Several reads at a time: one after another, each task would wait for all others.
+        batches = self._batches([task for task in missing.values() if not self.forget_if_over(task, now())])
+        while some := tuple(itertools.islice(batches, self.policy.width)):
+            await asyncio.gather(*map(self._poll_by_ids, some))
 
     def _record_from_page(self, task_id: str, snapshot: TaskSnapshot, now: float, *, is_due: bool) -> None:
         task = self.watched.get(task_id)

@@ -322,7 +322,7 @@ class PollSchedule:
     def _sample(self, group: SampleGroup, now: float, limit: float, due: list[_Entry]) -> None:
         # Add the tasks that were not seen for longest; while they are polled they are not in the group.
         group.last_polled_at = now
-        start, size = len(due), self._sample_size(len(group.entries))
+        start, size = len(due), self._sample_size(group, now)
         while group.entries and len(due) < min(start + size, limit):
             due.append(group.entries.popitem(last=False)[1])
         self._book_group(group, now, (len(due) - start) / size)
@@ -343,11 +343,13 @@ class PollSchedule:
             return
         oldest, count = next(iter(group.entries.values())), len(group.entries)
         first, age = oldest.since + group.first_delay, now - oldest.since
-        worth = _sample_interval(self.policy, max(age, group.first_delay), age, count, self._sample_size(count))
+        worth = _sample_interval(self.policy, max(age, group.first_delay), age, count, self._sample_size(group, now))
         self._book(group, max(now, first, group.last_polled_at + share * min(self._interval(oldest, now), worth)))
 
-    def _sample_size(self, count: int) -> int:
-        is_by_ids = count > self.per_request and self.per_sample > 1  # rather than by many pages
+    def _sample_size(self, group: SampleGroup, now: float) -> int:
+        oldest = next(iter(group.entries.values()), None)
+        is_young = oldest is None or now - oldest.since < self.policy.max_delay  # later each task has its turn in time
+        is_by_ids = len(group.entries) > self.per_request and self.per_sample > 1 and is_young  # not by many pages
         return self.per_sample if is_by_ids else max(SAMPLE_SIZE, self.per_request)
 
     def _interval(self, entry: _Entry, now: float) -> float:

@@ -98,8 +98,9 @@ class QueryStrategy:
         by_ids = math.ceil(due / self.ids_per_read)
         if self.has_pages and (due > FEW_TASKS or by_ids > 1):
             requests, plan = min(self._page_plans(sorted(depths), by_ids), key=lambda found: found[0])
-            self._are_pages_worth_it = requests <= by_ids
-            if self._are_pages_worth_it:
+            if by_ids > 1:  # what one read shows says nothing about a crowd
+                self._are_pages_worth_it = requests <= by_ids
+            if requests <= by_ids:
                 return plan
         self._missing_share *= 0.98  # fades with each plan, so that pages are tried again at some time
         return QueryPlan(QueryMode.SEVERAL if self.ids_per_read > 1 else QueryMode.ONE)

@@ -14,7 +14,7 @@ from kling_async.client.limits.limiter import Slots
 from kling_async.client.polling.poller import Poller
 from kling_async.client.polling.queries import HttpStatusQueries
 from kling_async.client.polling.strategy import QueryStrategy, strategy_for
-from kling_async.errors import UnexpectedAnswer
+from kling_async.errors import RateLimited, UnexpectedAnswer
 from kling_async.policy.policies import PollPolicy
 from kling_async.wire.dialects import OFFICIAL, Dialect
 from kling_async.wire.endpoints.base import Endpoint
@@ -158,6 +158,64 @@ async def test_one_plan_of_pages_shows_all_that_are_due() -> None:
     assert ["page"] == [mode for _, mode, _ in queries.made]
     await asyncio.gather(*waits)
     await poller.aclose()
+
+
+@simulated
+async def test_tasks_that_pages_do_not_show_are_polled_beside_each_other() -> None:
+    """
+    If pages are refused, the ids of all tasks are asked for in many requests: none waits for all others.
+    """
+    queries = FakeQueries()
+    queries.refused = {("image-generation", "page")}
+    several, begun = queries.several, 0
+
+    async def slow(endpoint: Endpoint[Any], known: Known) -> dict[str, TaskSnapshot]:
+        nonlocal begun
+        begun += 1
+        await asyncio.sleep(1.0)
+        return await several(endpoint, known)
+
+    queries.several = slow  # type: ignore[method-assign]
+    poller = Poller(PollPolicy(width=4), queries, lambda _: QueryStrategy(20, has_pages=True))
+    handles = [TaskHandle(f"{number}", None, poller.watch, endpoint=IMAGE_GENERATION) for number in range(400)]
+    waits = [asyncio.ensure_future(handle.wait()) for handle in handles]
+    await asyncio.sleep(0.9)
+
+    assert 4 == begun
+    await asyncio.gather(*waits)
+    await poller.aclose()
+
+
+@simulated
+async def test_service_that_takes_few_requests_shows_all_pages() -> None:
+    """
+    The pages of one plan keep to the rate as other polls do, once some were refused; otherwise it would always refuse
+    the same page.
+    """
+    queries, tokens, filled_at = FakeQueries(), 3.0, 0.0
+    newest_first = tuple(f"{number}" for number in reversed(range(5000)))
+
+    async def page(
+        endpoint: Endpoint[Any], number: int, size: int, known: Known
+    ) -> tuple[dict[str, TaskSnapshot], bool]:
+        nonlocal tokens, filled_at
+        now = asyncio.get_running_loop().time()
+        tokens, filled_at = min(3.0, tokens + 3.0 * (now - filled_at)), now
+        if tokens < 1.0:
+            raise RateLimited("too many requests", http_status=429)
+        tokens -= 1.0
+        shown = newest_first[(number - 1) * size : number * size]
+        return queries._answer(endpoint, "page", shown), len(shown) < size
+
+    queries.page = page  # type: ignore[method-assign]
+    poller = Poller(PollPolicy(), queries, lambda _: QueryStrategy(20, has_pages=True))
+    handles = [TaskHandle(task_id, None, poller.watch, endpoint=IMAGE_GENERATION) for task_id in newest_first[::-1]]
+    waits = [asyncio.ensure_future(handle.wait(None)) for handle in handles]
+    await asyncio.wait(waits, timeout=300.0)
+    await poller.aclose()
+
+    assert all(handle.done for handle in handles)
+    await asyncio.gather(*waits)
 
 
 @simulated

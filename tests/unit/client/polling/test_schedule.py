@@ -238,6 +238,21 @@ def test_very_large_crowd_is_polled_at_a_limited_rate(count: int, per_request: i
     assert pause == pytest.approx(pause_among(count, per_request, taken=3.0))
 
 
+def test_samples_of_a_crowd_grow_with_its_age() -> None:
+    """
+    Its first end is looked for by ids; later, when each task has its turn within the longest delay, by pages.
+    """
+    schedule = PollSchedule(PollPolicy(), ServiceHealth(PollPolicy()), 500, 20)
+    for number in range(3000):
+        schedule.add(f"{number}", now=0.0, kind="k")
+    young = schedule.due(schedule.next_poll_at())
+    for task_id in young:
+        schedule.note_polled(task_id, 1.0)
+
+    assert 20 == len(young)
+    assert 500 == len(schedule.due(600.0))
+
+
 def test_time_of_a_poll_is_a_part_of_the_delay() -> None:
     """
     The next one comes a delay after the last began, unless that took most of it: a slow service gets a rest.

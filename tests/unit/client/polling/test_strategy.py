@@ -66,6 +66,16 @@ def test_very_many_take_pages_as_well() -> None:
     assert QueryPlan(QueryMode.PAGES, 125, PAGE_MAX) == plan
 
 
+def test_few_old_tasks_say_nothing_about_a_crowd() -> None:
+    """
+    They are asked for by their ids in one read; all tasks of a crowd are still found on pages.
+    """
+    strategy = QueryStrategy(20, has_pages=True)
+
+    assert QueryMode.SEVERAL is strategy.plan(range(8000, 8020)).mode
+    assert PAGE_MAX == strategy.per_request
+
+
 def test_pages_without_our_tasks_lose() -> None:
     """
     Where the service's order is another, or others make many more tasks, ids are the better way; for a while.
