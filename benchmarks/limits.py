@@ -32,7 +32,7 @@ AT_MOST: Final[Mapping[str, Limit]] = {
     "loading/kling_async/CPU beside aiohttp, attrs, cattrs": Limit(1.3, held=1.6),
     "tasks/kling_async by list, 1000/requests per task": Limit(1.06),
     "tasks/kling_async by list, 1000/mean lag": Limit(300),
-    "tasks/kling_async by list, 10000/requests per task": Limit(1.06, held=1.1),
+    "tasks/kling_async by list, 10000/requests per task": Limit(1.06),
     "tasks/kling_async one by one, 1000/mean lag": Limit(600),
     "tasks/kling_async one by one over aiohttp loop, 1 s, 1000/ratio of requests": Limit(0.6),
     "tasks/kling_async one by one, tasks of 4 to 6 s, 100/mean lag": Limit(500),
